@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+const char *log_level_name(enum log_level level)
+{
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+    return names[level];
+}
+
+void log_line(const struct log *log, enum log_level level, const char *fmt, ...)
+{
+    if (!log || level > log->level)
+        return;
+    char line[4096];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(line, sizeof(line), fmt, ap);
+    va_end(ap);
+    if (log->sink)
+        log->sink(log->ctx, level, line);
+    else
+        fprintf(stderr, "%s: %s\n", log_level_name(level), line);
+}
