@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* registry.h - cached, revalidated metadata from a manager's registry, and package bytes.
+ *
+ * A registry is a list of base URLs (mirrors in order) that discovery found. Metadata comes
+ * from the cache while it is fresh (its max-age, else the caller's ttl), is revalidated with
+ * its validators after that, and is used stale with a warning when the network fails and the
+ * copy is not older than a day; offline, any copy serves. Package bytes are hashed while they
+ * arrive and become blobs only when they match what was promised.
+ *
+ * Ownership: strings given to a start function are copied. A reply's body is valid until done()
+ *            returns; registry_keep copies or holds it longer.
+ * Units:     bytes, milliseconds.
+ * Errors:    get->err: those of http.h; 404, 410 and 451 are answers (status tells).
+ *            ERR_NO_REGISTRY when discovery found none, saying where it looked;
+ *            ERR_POLICY when the environment's networking forbids registries.
+ * Threads:   loop thread. done() exactly once, never from inside the start functions. */
+#ifndef STRATA_RESOLVERS_REGISTRY_H
+#define STRATA_RESOLVERS_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/digest.h"
+#include "base/err.h"
+#include "base/http.h"
+#include "base/log.h"
+#include "base/pool.h"
+#include "base/span.h"
+#include "cache/store.h"
+
+/* One manager's registry, as discovery found it. URLs end with '/'. */
+struct registry {
+    const char *manager;
+    const char *const *urls; /* at least one; tried in order */
+    size_t url_count;
+    const char *from; /* where it was found, for people: "npm's built-in default" */
+};
+
+struct registry_options {
+    bool offline;   /* cache only */
+    bool refresh;   /* revalidate everything, whatever its age */
+    bool forbidden; /* networking allows no registries: ERR_POLICY instead of a request */
+};
+
+struct registry_client; /* one manager's registry + http + store */
+
+struct registry_client *registry_client_new(uv_loop_t *loop, struct http_client *http,
+                                            struct store *store, struct pool *pool,
+                                            const struct registry *registry,
+                                            const struct registry_options *options,
+                                            const struct log *log);
+void registry_client_free(struct registry_client *c); /* after all done()s */
+const struct registry *registry_of(const struct registry_client *c);
+
+struct registry_get {
+    const char *path;   /* below the base URL ("express", "@s%2fn"), or an absolute http(s) URL */
+    const char *accept; /* NULL: any */
+    int64_t ttl_ms;     /* fresh for so long where the server does not say */
+    bool immutable;     /* a version's file: never asked again once had */
+    bool uncached;      /* do not keep it */
+    const char *range;  /* as in http.h; replies of ranges are kept under (URL, range) */
+    uint64_t max_bytes;
+    int priority;
+    void (*done)(struct registry_get *get);
+    void *ctx;
+    /* Results: */
+    struct err err;
+    int status; /* 200, 206, 404, 410, 451; 200 for cached copies (206 for ranges) */
+    struct span body;
+    const char *content_type;  /* NULL: not told */
+    const char *url;           /* where it came from, after redirects: base of relative links */
+    const char *content_range; /* of a 206 */
+    bool from_cache;
+    void *state; /* the client's own */
+};
+
+/* `get` is the caller's and stays put until done() returned. */
+void registry_get(struct registry_client *c, struct registry_get *get);
+void registry_get_cancel(struct registry_get *get); /* done() follows with ERR_CANCELLED */
+
+/* The path of an URL below one of the registry's base URLs (no host in it), or the empty span
+ * when it lies elsewhere. */
+struct span registry_path_of(const struct registry_client *c, struct span url);
+
+/* A package's bytes into the store. */
+struct registry_fetch {
+    const char *url;      /* absolute, or a path below the base URL */
+    struct hash expect;   /* algo HASH_NONE: nothing was promised (the caller must justify) */
+    uint64_t expect_size; /* 0: unknown */
+    uint64_t max_bytes;
+    int priority;
+    void (*progress)(struct registry_fetch *f); /* may be NULL; received and total changed */
+    void (*done)(struct registry_fetch *f);
+    void *ctx;
+    /* Results: */
+    uint64_t received, total; /* total 0: not known yet */
+    bool from_cache;          /* no request was made */
+    struct digest blob;       /* its SHA-256 */
+    uint64_t size;
+    struct err err;
+    void *state;
+};
+
+/* A blob that the store has under the expected hash ends it without a request. Otherwise it is
+ * streamed into the store: hashed on the pool while it arrives, retried on another mirror on a
+ * mismatch, published when both hash and size agree. */
+void registry_fetch(struct registry_client *c, struct registry_fetch *f);
+void registry_fetch_cancel(struct registry_fetch *f);
+
+#endif
