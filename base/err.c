@@ -22,10 +22,10 @@ static const struct code_info *info(enum err_code code)
     return &codes[(unsigned)code < ERR_CODE_COUNT ? code : ERR_INTERNAL];
 }
 
-bool err_set(struct err *err, enum err_code code, const char *fmt, ...)
+void err_set_text(struct err *err, enum err_code code, const char *fmt, ...)
 {
     if (!err)
-        return false;
+        return;
     char text[sizeof(err->text)]; /* fmt's arguments may point into *err */
     va_list ap;
     va_start(ap, fmt);
@@ -34,7 +34,6 @@ bool err_set(struct err *err, enum err_code code, const char *fmt, ...)
     err->code = code;
     err->sys_errno = 0;
     memcpy(err->text, text, sizeof(text));
-    return false;
 }
 
 static enum err_code code_of_errno(int e)
@@ -50,11 +49,11 @@ static enum err_code code_of_errno(int e)
     }
 }
 
-bool err_sys(struct err *err, const char *fmt, ...)
+void err_set_errno(struct err *err, const char *fmt, ...)
 {
     int e = errno;
     if (!err)
-        return false;
+        return;
     char text[sizeof(err->text) / 2];
     va_list ap;
     va_start(ap, fmt);
@@ -62,13 +61,12 @@ bool err_sys(struct err *err, const char *fmt, ...)
     va_end(ap);
     err_set(err, code_of_errno(e), "%s: %s", text, strerror(e));
     err->sys_errno = e;
-    return false;
 }
 
-bool err_wrap(struct err *err, const char *fmt, ...)
+void err_put_context(struct err *err, const char *fmt, ...)
 {
     if (!err)
-        return false;
+        return;
     char text[sizeof(err->text)];
     va_list ap;
     va_start(ap, fmt);
@@ -84,7 +82,6 @@ bool err_wrap(struct err *err, const char *fmt, ...)
         text[used + len] = '\0';
     }
     memcpy(err->text, text, sizeof(text));
-    return false;
 }
 
 void err_clear(struct err *err)

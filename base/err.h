@@ -65,16 +65,30 @@ struct err {
     char text[1024];
 };
 
-/* Sets code and text, forgetting what was there. Always false. `err` may be NULL. */
-bool err_set(struct err *err, enum err_code code, const char *fmt, ...)
+/* Each of these is always false: as macros, so that compilers and analysers know it too. */
+
+/* Sets code and text, forgetting what was there. `err` may be NULL:
+ *     err_set(err, code, fmt, ...) */
+#define err_set(...) (err_set_text(__VA_ARGS__), err_false())
+
+/* From errno: the code is chosen by it (ENOSPC, EDQUOT -> ERR_NO_SPACE, EACCES, EPERM, EROFS ->
+ * ERR_DENIED, ECANCELED -> ERR_CANCELLED, else ERR_IO) and its message is appended:
+ *     err_sys(err, fmt, ...) */
+#define err_sys(...) (err_set_errno(__VA_ARGS__), err_false())
+
+/* Puts "context: " in front; the code stays:
+ *     err_wrap(err, fmt, ...) */
+#define err_wrap(...) (err_put_context(__VA_ARGS__), err_false())
+
+void err_set_text(struct err *err, enum err_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+void err_set_errno(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void err_put_context(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* From errno: the code is chosen by it (ENOSPC, EDQUOT -> ERR_NO_SPACE, EACCES, EPERM ->
- * ERR_DENIED, else ERR_IO) and its message is appended. Always false. */
-bool err_sys(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* Puts "context: " in front; the code stays. Always false. */
-bool err_wrap(struct err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static inline bool err_false(void)
+{
+    return false;
+}
 
 void err_clear(struct err *err);
 

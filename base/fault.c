@@ -2,6 +2,7 @@
 #include "base/fault.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -33,10 +34,10 @@ void fault_arm_from_env(void)
     const char *text = getenv("STRATA_FAULT");
     if (!text || strlen(text) < 6)
         return;
-    int nth = atoi(text + 5);
-    if (nth <= 0)
+    long nth = strtol(text + 5, NULL, 10);
+    if (nth <= 0 || nth > INT_MAX)
         return;
-    fault_arm(nth, ENOSPC);
+    fault_arm((int)nth, ENOSPC);
     atomic_store(&lethal, strncmp(text, "kill:", 5) == 0);
     atomic_store(&sticky, strncmp(text, "full:", 5) == 0);
 }
