@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/build_priv.h"
+
+#include <stdlib.h>
+
+/* A package whose size nobody told: more than any real one, less than a disk. */
+#define MAX_PACKAGE_BYTES (4ull << 30)
+
+static const char *package_name(const json_t *package)
+{
+    const char *name = json_get_str(package, "name");
+    return name ? name : "?";
+}
+
+static const char *source_name(const struct build_source *s)
+{
+    return package_name(s->package);
+}
+
+/* ---- fetching ---------------------------------------------------------------------------- */
+
+static void pump(struct build *b);
+static void make_runnable(struct build *b, struct build_unit *u);
+
+static void source_ready(struct build_source *s)
+{
+    struct build *b = s->manager->build;
+    s->state = SOURCE_READY;
+    while (s->waiting) {
+        struct build_unit *u = s->waiting;
+        s->waiting = u->next;
+        make_runnable(b, u);
+    }
+    pump(b);
+}
+
+static void on_fetched(struct registry_fetch *f)
+{
+    struct build_source *s = f->ctx;
+    struct build *b = s->manager->build;
+    b->open--;
+    s->state = SOURCE_NEW;
+    /* A download begun on a hunch may fail unpunished: it is made again if it is needed. */
+    if (f->err.code && s->users > 0) {
+        build_fail(b, &f->err, s->manager, source_name(s), PHASE_FETCH);
+    } else if (!f->err.code && !b->failed) {
+        if (!f->from_cache)
+            b->result.received_bytes += f->size;
+        source_ready(s);
+    }
+    build_settle(b);
+}
+
+static void on_received(struct registry_fetch *f)
+{
+    struct build_source *s = f->ctx;
+    uint64_t received = 0, total = 0;
+    for (size_t i = 0; i < s->manager->sources.n; i++) {
+        const struct build_source *each = s->manager->sources.v[i].value;
+        received += each->fetch.received;
+        total += each->fetch.total ? each->fetch.total : each->fetch.received;
+    }
+    s->manager->progress.received = received;
+    s->manager->progress.total = total;
+}
+
+static void source_fetch(struct build_source *s)
+{
+    struct build *b = s->manager->build;
+    int64_t size = json_get_int(s->package, "size", 0);
+    s->fetch = (struct registry_fetch){
+        .url = s->url,
+        .expect_size = size > 0 ? (uint64_t)size : 0,
+        .max_bytes = size > 0 ? (uint64_t)size : MAX_PACKAGE_BYTES,
+        .progress = on_received,
+        .done = on_fetched,
+        .ctx = s,
+    };
+    hash_parse_text(json_get_span(s->package, "digest"), &s->fetch.expect);
+    s->state = SOURCE_FETCHING;
+    b->open++;
+    registry_fetch(s->manager->registry, &s->fetch);
+}
+
+static void on_located(struct locate_job *job)
+{
+    struct build_source *s = job->ctx;
+    struct build *b = s->manager->build;
+    b->open--;
+    s->state = SOURCE_NEW;
+    s->url = TAKE(job->url);
+    if (job->err.code)
+        build_fail(b, &job->err, s->manager, source_name(s), PHASE_FETCH);
+    else if (!b->failed)
+        source_fetch(s);
+    build_settle(b);
+}
+
+/* The promised blob may be there from another build; then nobody needs to be asked where the
+ * package is. */
+static bool in_store(struct build_source *s)
+{
+    struct hash promised;
+    struct digest blob;
+    uint64_t size;
+    if (!hash_parse_text(json_get_span(s->package, "digest"), &promised) ||
+        !store_find_hash(s->manager->build->engine->store, &promised, &blob) ||
+        !store_has_blob(s->manager->build->engine->store, &blob, &size))
+        return false;
+    s->fetch.blob = blob;
+    s->fetch.size = s->fetch.received = s->fetch.total = size;
+    s->fetch.from_cache = true;
+    return true;
+}
+
+static void source_start(struct build_source *s)
+{
+    if (s->state != SOURCE_NEW)
+        return;
+    if (in_store(s)) {
+        source_ready(s);
+    } else if (s->url) {
+        source_fetch(s);
+    } else {
+        s->state = SOURCE_LOCATING;
+        s->manager->build->open++;
+        s->locate = (struct locate_job){
+            .package = s->package,
+            .platform = s->manager->build->request->platform,
+            .registry = s->manager->registry,
+            .loop = s->manager->build->engine->loop,
+            .done = on_located,
+            .ctx = s,
+        };
+        s->manager->ops->locate(&s->locate);
+    }
+}
+
+static struct build_source *source_of(struct build_manager *m, const json_t *package,
+                                      const char *url)
+{
+    struct span key = json_get_span(package, "digest");
+    struct build_source *s = map_get(&m->sources, key);
+    if (!s) {
+        s = ARENA_NEW(m->build->arena, struct build_source);
+        s->manager = m;
+        s->package = json_incref((json_t *)(uintptr_t)package);
+        s->url = mem_dup_str(url);
+        map_put(&m->sources, json_get_span(s->package, "digest"), s);
+    }
+    return s;
+}
+
+void build_want_package(struct build_manager *m, const json_t *package, const char *url)
+{
+    struct hash promised;
+    if (!m->build->failed && !m->build->request->lock_only &&
+        hash_parse_text(json_get_span(package, "digest"), &promised))
+        source_start(source_of(m, package, url));
+}
+
+/* ---- units ------------------------------------------------------------------------------- */
+
+/* Everything that decides a segment's bytes. */
+static bool unit_key(const struct build *b, struct build_unit *u, struct err *err)
+{
+    AUTO_JSON json_t *key = json_object();
+    json_put_int(key, "packer", PACKER_VERSION);
+    json_put_int(key, "epoch", b->request->source_date_epoch);
+    json_put_str(key, "compression", b->request->compression == COMPRESS_GZIP ? "gzip" : "zstd");
+    json_put_str(key, "manager", u->manager->ops->manager);
+    json_put_str(key, "kind", u->unit->kind);
+    json_object_set(key, "unit", u->unit->key);
+    return json_canonical_digest(key, &u->key, err);
+}
+
+static bool recall_segment(const struct build *b, struct build_unit *u)
+{
+    AUTO_BUF struct buf text = BUF(64u << 10);
+    struct err ignored;
+    if (!store_memo_get(b->engine->store, "segment", &u->key, &text, NULL))
+        return false;
+    AUTO_JSON json_t *json = json_parse(buf_span(&text), &ignored);
+    uint64_t size;
+    return json && segment_from_json(json, &u->segment) &&
+           store_has_blob(b->engine->store, &u->segment.blob, &size) && size == u->segment.size &&
+           store_has_blob(b->engine->store, &u->segment.index, NULL);
+}
+
+static void remember_segment(const struct build *b, const struct build_unit *u)
+{
+    AUTO_JSON json_t *json = segment_json(&u->segment);
+    AUTO_BUF struct buf text = BUF(64u << 10);
+    struct err ignored;
+    if (json_canonical(json, &text, &ignored))
+        store_memo_put(b->engine->store, "segment", &u->key, buf_span(&text));
+}
+
+static void make_runnable(struct build *b, struct build_unit *u)
+{
+    *VEC_PUSH(&b->runnable) = u;
+    for (size_t i = b->runnable.n - 1;
+         i > 0 && b->runnable.v[i - 1]->unit->weight_bytes < u->unit->weight_bytes; i--) {
+        b->runnable.v[i] = b->runnable.v[i - 1];
+        b->runnable.v[i - 1] = u;
+    }
+}
+
+static void unit_over(struct build_unit *u)
+{
+    struct build *b = u->manager->build;
+    b->open--;
+    b->running--;
+    if (u->source && --u->source->pending == 0)
+        io_unmap(&u->source->map);
+    if (u->err.code) {
+        build_fail(b, &u->err, u->manager, u->unit->name, PHASE_INSTALL);
+    } else if (!b->failed) {
+        u->manager->progress.units_ready++;
+        if (u->manager->progress.units_ready == u->manager->progress.units)
+            build_set_phase(u->manager, PHASE_PUBLISH);
+        if (--b->missing == 0)
+            build_publish(b);
+        else
+            pump(b);
+    }
+    build_settle(b);
+}
+
+static void on_segment(struct segment_job *job)
+{
+    struct build_unit *u = job->ctx;
+    u->building = false;
+    u->err = job->err;
+    u->segment = job->segment;
+    if (!u->err.code)
+        remember_segment(u->manager->build, u);
+    unit_over(u);
+}
+
+static void fill_work(struct pool_task *t)
+{
+    struct build_unit *u = container_of(t, struct build_unit, task);
+    if (!u->manager->ops->fill(&u->manager->context, u->unit, u->source ? &u->source->map : NULL,
+                               &u->plan, &u->err) &&
+        !u->err.code)
+        err_set(&u->err, ERR_INTERNAL, "%s could not be installed", u->unit->name);
+}
+
+static void fill_done(struct pool_task *t)
+{
+    struct build_unit *u = container_of(t, struct build_unit, task);
+    struct build *b = u->manager->build;
+    if (u->err.code || b->failed) {
+        segment_plan_release(&u->plan);
+        unit_over(u);
+        return;
+    }
+    u->job = (struct segment_job){
+        .store = b->engine->store,
+        .pool = b->engine->pool,
+        .plan = &u->plan,
+        .compression = b->request->compression,
+        .source_date_epoch = b->request->source_date_epoch,
+        .done = on_segment,
+        .ctx = u,
+    };
+    u->building = true;
+    segment_build(&u->job);
+}
+
+static void unit_start(struct build_unit *u)
+{
+    struct build *b = u->manager->build;
+    b->running++;
+    b->open++;
+    build_set_phase(u->manager, PHASE_INSTALL);
+    if (u->source && !u->source->map.base &&
+        !store_map_blob(b->engine->store, &u->source->fetch.blob, &u->source->map, &u->err)) {
+        unit_over(u);
+        return;
+    }
+    segment_plan_init(&u->plan);
+    u->task.work = fill_work;
+    u->task.done = fill_done;
+    int64_t weight = u->unit->weight_bytes > INT32_MAX ? INT32_MAX : (int64_t)u->unit->weight_bytes;
+    pool_submit(b->engine->pool, &u->task, weight);
+}
+
+/* As many units at once as keep the threads busy, and no more: each holds its memory. */
+static void pump(struct build *b)
+{
+    size_t limit = pool_threads(b->engine->pool) + 2;
+    while (b->installing && !b->failed && b->runnable.n && b->running < limit) {
+        struct build_unit *u = b->runnable.v[0];
+        memmove(b->runnable.v, b->runnable.v + 1, --b->runnable.n * sizeof(*b->runnable.v));
+        unit_start(u);
+    }
+}
+
+static bool list_units(struct build_manager *m, struct err *err)
+{
+    struct build *b = m->build;
+    m->context = (struct install_context){
+        .lock = m->part,
+        .platform = b->request->platform,
+        .policy = b->request->policy,
+        .options = {.bytecode = b->request->bytecode},
+        .log = b->engine->log,
+    };
+    m->units.arena = b->arena;
+    if (!m->ops->units(&m->context, &m->units, err))
+        return false;
+    for (size_t i = 0; i < m->units.list.n; i++) {
+        struct build_unit *u = ARENA_NEW(b->arena, struct build_unit);
+        u->manager = m;
+        u->unit = &m->units.list.v[i];
+        *VEC_PUSH(&b->units) = u;
+        if (!unit_key(b, u, err))
+            return false;
+    }
+    m->progress.units = m->units.list.n;
+    return true;
+}
+
+/* Two packages may come from one file (npm places a package in several folders). */
+static void unit_want(struct build_unit *u)
+{
+    struct build *b = u->manager->build;
+    b->missing++;
+    if (!u->unit->package) {
+        make_runnable(b, u);
+        return;
+    }
+    u->source = source_of(u->manager, u->unit->package, NULL);
+    u->source->users++;
+    u->source->pending++;
+    if (u->source->state == SOURCE_READY) {
+        make_runnable(b, u);
+    } else {
+        u->next = u->source->waiting;
+        u->source->waiting = u;
+    }
+}
+
+bool build_start_install(struct build *b, struct err *err)
+{
+    for (size_t i = 0; i < b->manager_count; i++)
+        if (!list_units(&b->managers[i], err)) {
+            build_fail(b, err, &b->managers[i], NULL, PHASE_INSTALL);
+            return false;
+        }
+    for (size_t i = 0; i < b->units.n; i++) {
+        struct build_unit *u = b->units.v[i];
+        if (recall_segment(b, u))
+            u->manager->progress.units_ready++;
+        else
+            unit_want(u);
+    }
+    b->installing = true;
+    for (size_t i = 0; i < b->manager_count; i++) {
+        struct build_manager *m = &b->managers[i];
+        build_set_phase(m, m->progress.units_ready == m->progress.units ? PHASE_PUBLISH
+                                                                        : PHASE_FETCH);
+        for (size_t k = 0; k < m->sources.n && !b->failed; k++) {
+            struct build_source *s = m->sources.v[k].value;
+            if (s->waiting)
+                source_start(s);
+        }
+    }
+    if (b->missing == 0 && !b->failed)
+        build_publish(b);
+    pump(b);
+    return true;
+}
+
+void build_drop_hunches(struct build *b)
+{
+    for (size_t i = 0; i < b->manager_count; i++)
+        for (size_t k = 0; k < b->managers[i].sources.n; k++) {
+            struct build_source *s = b->managers[i].sources.v[k].value;
+            if (s->state == SOURCE_FETCHING && s->users == 0)
+                registry_fetch_cancel(&s->fetch);
+        }
+}
+
+void build_cancel_install(struct build *b)
+{
+    b->runnable.n = 0;
+    for (size_t i = 0; i < b->manager_count; i++)
+        for (size_t k = 0; k < b->managers[i].sources.n; k++) {
+            struct build_source *s = b->managers[i].sources.v[k].value;
+            s->waiting = NULL;
+            if (s->state == SOURCE_FETCHING)
+                registry_fetch_cancel(&s->fetch);
+        }
+    for (size_t i = 0; i < b->units.n; i++)
+        if (b->units.v[i]->building)
+            segment_build_cancel(&b->units.v[i]->job);
+}
+
+void build_free_install(struct build *b)
+{
+    for (size_t i = 0; i < b->manager_count; i++) {
+        struct build_manager *m = &b->managers[i];
+        for (size_t k = 0; k < m->sources.n; k++) {
+            struct build_source *s = m->sources.v[k].value;
+            io_unmap(&s->map);
+            json_decref(s->package);
+            free(s->url);
+        }
+        map_release(&m->sources);
+        for (size_t k = 0; k < m->units.list.n; k++)
+            json_decref(m->units.list.v[k].key);
+        VEC_FREE(&m->units.list);
+    }
+    VEC_FREE(&b->units);
+    VEC_FREE(&b->runnable);
+}

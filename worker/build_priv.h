@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* build_priv.h - the inside of a build: build.c resolves and publishes, build_install.c fetches
+ * packages and makes segments.
+ *
+ * `open` counts what will still call back; a build that failed cancels all of it and ends when
+ * the count is zero. Nothing starts once `failed` is set. */
+#ifndef STRATA_WORKER_BUILD_PRIV_H
+#define STRATA_WORKER_BUILD_PRIV_H
+
+#include "base/map.h"
+#include "cache/artifact.h"
+#include "worker/build.h"
+#include "worker/lock.h"
+
+/* One manager's part of a build. */
+struct build_manager {
+    struct build *build;
+    const struct resolver_ops *ops;
+    struct registry_client *registry;
+    const char **specs;
+    struct resolve_job job;
+    bool resolving;
+    json_t *part; /* of the lock */
+    struct install_context context;
+    struct install_units units;
+    struct map sources; /* digest text -> struct build_source */
+    struct build_progress progress;
+    int64_t phase_since_ms;
+};
+
+/* A locked package's bytes on their way into the store. */
+struct build_source {
+    struct build_manager *manager;
+    json_t *package;
+    char *url; /* NULL: to be located */
+    enum { SOURCE_NEW, SOURCE_LOCATING, SOURCE_FETCHING, SOURCE_READY } state;
+    struct locate_job locate;
+    struct registry_fetch fetch;
+    struct io_map map; /* of the blob, from the first unit on */
+    struct build_unit *waiting;
+    size_t users;   /* units made from it; 0: fetched on a hunch */
+    size_t pending; /* those of them that are not finished: the map is dropped with the last */
+};
+
+/* One segment to be made. */
+struct build_unit {
+    struct build_manager *manager;
+    const struct install_unit *unit;
+    struct digest key;
+    struct build_source *source; /* NULL: needs none */
+    struct build_unit *next;     /* in source->waiting */
+    struct pool_task task;
+    struct segment_plan plan;
+    struct segment_job job;
+    struct segment segment;
+    bool building; /* segment_build is under way */
+    struct err err;
+};
+
+struct build {
+    struct engine *engine;
+    const struct build_request *request;
+    struct build_result result;
+    void (*done)(struct build *b, void *ctx);
+    void *ctx;
+    uv_timer_t timer; /* the first step, out of build_start's reach */
+    size_t open;
+    bool failed, finished, cancelled;
+    int64_t started_ms;
+    struct digest request_key, key;
+    struct arena *arena;
+    struct build_manager managers[RESOLVER_COUNT];
+    struct build_progress progress[RESOLVER_COUNT];
+    size_t manager_count, resolving;
+    VEC(struct build_unit *) units;    /* all */
+    VEC(struct build_unit *) runnable; /* source ready, not started; heaviest first */
+    size_t running, missing;           /* units under way, units not ready */
+    bool installing;
+    struct pool_task publish;
+    struct artifact *artifact;
+    struct err publish_err;
+};
+
+/* Records the first failure and cancels the rest. */
+void build_fail(struct build *b, const struct err *err, const struct build_manager *m,
+                const char *package, enum build_phase phase);
+/* Call after any callback: ends a failed build when nothing is open any more. */
+void build_settle(struct build *b);
+void build_set_phase(struct build_manager *m, enum build_phase phase);
+void build_publish(struct build *b); /* all segments are there */
+
+/* build_install.c */
+void build_want_package(struct build_manager *m, const json_t *package, const char *url);
+bool build_start_install(struct build *b, struct err *err);
+void build_drop_hunches(struct build *b); /* cancels downloads that no unit needs */
+void build_cancel_install(struct build *b);
+void build_free_install(struct build *b);
+
+#endif

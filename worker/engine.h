@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* engine.h - what builds share: the loop, the threads, the network, the store.
+ *
+ * One engine per process, one libuv loop per engine. Both programs open one and start builds
+ * on it (build.h).
+ *
+ * Ownership: engine_close frees all; no build may be under way then.
+ * Threads:   loop thread, but for the store, which any thread may use. */
+#ifndef STRATA_WORKER_ENGINE_H
+#define STRATA_WORKER_ENGINE_H
+
+#include "base/http.h"
+#include "base/log.h"
+#include "base/pool.h"
+#include "cache/store.h"
+#include "resolvers/discover.h"
+#include "resolvers/platform.h"
+
+struct engine_options {
+    const char *home;      /* state folder; NULL: the default */
+    unsigned threads;      /* 0: one per CPU */
+    bool offline;
+    const struct log *log;
+    const struct discovery_options *discovery; /* NULL: what the machine says */
+};
+
+struct engine {
+    uv_loop_t *loop;
+    struct pool *pool;
+    struct http_client *http;
+    struct store *store;
+    struct discovery *discovery; /* NULL until engine_discover */
+    struct platform *host;       /* NULL until engine_host_platform */
+    const struct log *log;
+    struct engine_options options;
+};
+
+bool engine_open(struct engine *e, uv_loop_t *loop, const struct engine_options *options,
+                 struct err *err);
+void engine_close(struct engine *e); /* then run the loop once more */
+
+/* Both are done when first asked for: a warm build needs neither the network nor the clients. */
+const struct discovery *engine_discover(struct engine *e, struct err *err);
+const struct platform *engine_host_platform(struct engine *e, struct err *err);
+
+#endif
