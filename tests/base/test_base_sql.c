@@ -49,6 +49,15 @@ static struct sql *open_db(const struct sql_options *o)
     return db;
 }
 
+static void remove_db(void)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm"};
+    for (size_t i = 0; i < COUNT(suffixes); i++) {
+        AUTO_FREE char *path = mem_printf("%s/db%s", test_folder(), suffixes[i]);
+        unlink(path);
+    }
+}
+
 START_TEST(rows_survive_a_migration_and_older_programs_are_refused)
 {
     struct err err = {0};
@@ -150,6 +159,7 @@ Suite *test_suite(void)
 {
     Suite *s = suite_create("base_sql");
     TCase *tc = tcase_create("sql");
+    tcase_add_checked_fixture(tc, remove_db, NULL);
     tcase_add_test(tc, rows_survive_a_migration_and_older_programs_are_refused);
     tcase_add_test(tc, a_failed_migration_leaves_the_old_version);
     tcase_add_test(tc, an_inner_rollback_keeps_the_outer_transaction);
