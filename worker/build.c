@@ -395,17 +395,18 @@ static bool open_registry(struct build_manager *m, struct err *err)
 {
     struct build *b = m->build;
     struct engine *e = b->engine;
-    const struct discovery *d = engine_discover(e, err);
-    const struct registry *registry = d ? discovery_registry(d, m->ops->manager, err) : NULL;
-    if (!registry)
+    const struct registry *registry =
+        discovery_registry(engine_discovery(e), m->ops->manager, err);
+    struct http_client *http = registry ? engine_http(e, err) : NULL;
+    if (!http)
         return false;
     struct registry_options options = {
         .offline = b->request->offline,
         .refresh = b->request->refresh,
         .forbidden = b->request->forbidden,
     };
-    m->registry = registry_client_new(e->loop, e->http, e->store, e->pool, registry, &options,
-                                      e->log);
+    m->registry =
+        registry_client_new(e->loop, http, e->store, e->pool, registry, &options, e->log);
     return true;
 }
 

@@ -1,30 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/engine.h"
 
-static bool find_credentials(void *ctx, const char *url, struct buf *out)
-{
-    const struct engine *e = ctx;
-    return e->discovery && discovery_credentials(e->discovery, url, out);
-}
-
 bool engine_open(struct engine *e, uv_loop_t *loop, const struct engine_options *options,
                  struct err *err)
 {
     *e = (struct engine){.loop = loop, .options = *options, .log = options->log};
     if (!store_open(&e->store, options->home, err))
         return false;
-    struct http_options http = {
-        .log = options->log,
-        .user_agent = "strata/0.1",
-        .offline = options->offline,
-        .credentials = find_credentials,
-        .credentials_ctx = e,
-    };
-    e->http = http_client_new(loop, &http, err);
-    if (!e->http) {
-        store_close(TAKE(e->store));
-        return false;
-    }
     e->pool = pool_new(loop, options->threads);
     return true;
 }
@@ -38,10 +20,30 @@ void engine_close(struct engine *e)
     store_close(TAKE(e->store));
 }
 
-const struct discovery *engine_discover(struct engine *e, struct err *err)
+struct http_client *engine_http(struct engine *e, struct err *err)
 {
-    if (!e->discovery)
-        discovery_open(&e->discovery, e->store, e->options.discovery, err);
+    if (!e->http) {
+        struct http_options options = {
+            .log = e->log,
+            .user_agent = "strata/" STRATA_VERSION,
+            .offline = e->options.offline,
+            .credentials = credentials_lookup,
+            .credentials_ctx = discovery_credentials(engine_discovery(e)),
+        };
+        e->http = http_client_new(e->loop, &options, err);
+    }
+    return e->http;
+}
+
+struct discovery *engine_discovery(struct engine *e)
+{
+    if (!e->discovery) {
+        struct discovery_options options = {0};
+        if (e->options.discovery)
+            options = *e->options.discovery;
+        options.store = e->store;
+        e->discovery = discovery_new(&options);
+    }
     return e->discovery;
 }
 

@@ -21,15 +21,15 @@ struct engine_options {
     unsigned threads;      /* 0: one per CPU */
     bool offline;
     const struct log *log;
-    const struct discovery_options *discovery; /* NULL: what the machine says */
+    const struct discovery_options *discovery; /* NULL: what the machine says; store is set here */
 };
 
 struct engine {
     uv_loop_t *loop;
     struct pool *pool;
-    struct http_client *http;
     struct store *store;
-    struct discovery *discovery; /* NULL until engine_discover */
+    struct http_client *http;    /* NULL until engine_http */
+    struct discovery *discovery; /* NULL until engine_discovery */
     struct platform *host;       /* NULL until engine_host_platform */
     const struct log *log;
     struct engine_options options;
@@ -39,8 +39,9 @@ bool engine_open(struct engine *e, uv_loop_t *loop, const struct engine_options 
                  struct err *err);
 void engine_close(struct engine *e); /* then run the loop once more */
 
-/* Both are done when first asked for: a warm build needs neither the network nor the clients. */
-const struct discovery *engine_discover(struct engine *e, struct err *err);
+/* Each is made when first asked for: a warm build needs neither the network nor the clients. */
+struct http_client *engine_http(struct engine *e, struct err *err);
+struct discovery *engine_discovery(struct engine *e);
 const struct platform *engine_host_platform(struct engine *e, struct err *err);
 
 #endif
