@@ -62,16 +62,33 @@ bool sql_exec(struct sql *db, const char *text, struct err *err)
     return rc == SQLITE_OK ? true : fail(db, rc, "statement", err);
 }
 
+/* Changing to WAL mode, and the recovery after the last connection closed, need the file for
+ * themselves; SQLite reports them busy at once, without asking the busy timeout. */
+static bool use_wal(struct sql *db, int64_t busy_ms, struct err *err)
+{
+    for (int64_t waited_ms = 0;; waited_ms += 2) {
+        struct err why = {0};
+        if (sql_exec(db, "PRAGMA journal_mode = WAL", &why))
+            return true;
+        if (why.code != ERR_BUSY || waited_ms >= busy_ms) {
+            if (err)
+                *err = why;
+            return false;
+        }
+        sqlite3_sleep(2);
+    }
+}
+
 static bool set_up(struct sql *db, const struct sql_options *o, struct err *err)
 {
+    int64_t busy_ms = o->busy_ms ? o->busy_ms : 10000;
     AUTO_FREE char *pragmas = mem_printf(
         "PRAGMA foreign_keys = ON; PRAGMA cache_size = -%lld; PRAGMA temp_store = MEMORY;"
         " PRAGMA trusted_schema = OFF; %s PRAGMA synchronous = %s;",
         (long long)(o->cache_kib ? o->cache_kib : 16 << 10),
-        o->read_only ? "PRAGMA query_only = ON;" : "PRAGMA journal_mode = WAL;",
-        o->relaxed ? "NORMAL" : "FULL");
-    sqlite3_busy_timeout(db->handle, (int)(o->busy_ms ? o->busy_ms : 10000));
-    return sql_exec(db, pragmas, err);
+        o->read_only ? "PRAGMA query_only = ON;" : "", o->relaxed ? "NORMAL" : "FULL");
+    sqlite3_busy_timeout(db->handle, (int)busy_ms);
+    return (o->read_only || use_wal(db, busy_ms, err)) && sql_exec(db, pragmas, err);
 }
 
 struct sql *sql_open(const char *path, const struct sql_options *opts, struct err *err)
