@@ -14,7 +14,8 @@
  * Ownership: the plan owns its arena; the entries' bytes stay the owner's until release().
  * Units:     bytes; mtimes in seconds.
  * Errors:    ERR_BAD_ARCHIVE (deflate stream or CRC wrong), ERR_TOO_LARGE, ERR_IO, ERR_NO_SPACE,
- *            ERR_INVALID (paths: absolute, "..", duplicate, a file as a folder).
+ *            ERR_INVALID (paths: absolute, "..", duplicate, a file or link as a folder; a hard
+ *            link to what is not a file of the plan). A folder may be listed twice.
  * Threads:   segment_plan_*: one thread. segment_build: loop thread, work on the pool. */
 #ifndef STRATA_CACHE_SEGMENT_H
 #define STRATA_CACHE_SEGMENT_H
@@ -28,7 +29,9 @@
 #define SEGMENT_MAX_BYTES   (16ull << 30)
 #define SEGMENT_PATH_MAX    4096u
 
-enum entry_type { ENTRY_FILE, ENTRY_DIR, ENTRY_SYMLINK, ENTRY_HARDLINK };
+/* A whiteout hides `path` of the layers below (OCI image layer: the file ".wh.NAME"); a plain
+ * entry of such a name is refused. */
+enum entry_type { ENTRY_FILE, ENTRY_DIR, ENTRY_SYMLINK, ENTRY_HARDLINK, ENTRY_WHITEOUT };
 
 struct segment_entry {
     struct span path; /* relative to the root, no leading or trailing '/': "opt/managed-env/..." */
@@ -62,6 +65,13 @@ struct segment_entry *segment_add_symlink(struct segment_plan *plan, struct span
 
 enum compression { COMPRESS_ZSTD, COMPRESS_GZIP };
 
+/* What all builds of a program share: big buffers and compression contexts, used again instead
+ * of being faulted in anew, and the bound on how many are in use at once (about 16 MiB of
+ * memory for each thread and two more). Jobs wait for one another's buffers, biggest first. */
+struct packer;
+struct packer *packer_new(struct pool *pool); /* loop thread */
+void packer_free(struct packer *p);           /* after all done()s; NULL is fine */
+
 /* What is known of a finished segment; kept as a memo under its key. */
 struct segment {
     struct digest blob; /* the compressed bytes */
@@ -78,7 +88,7 @@ struct segment {
 
 struct segment_job {
     struct store *store;
-    struct pool *pool;
+    struct packer *packer;
     struct segment_plan *plan; /* released by the job when it ends */
     enum compression compression;
     int64_t source_date_epoch;             /* seconds */

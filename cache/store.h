@@ -8,8 +8,14 @@
  *     staging/                   files being written; swept at start by age
  *     strata.db                  SQLite: memos, artifacts, pins, and the worker's tables
  *
- * A blob is staged, hashed while written, fsynced, then renamed: readers see a whole blob or
- * none. Several processes share one store; nothing here needs a daemon.
+ * A blob is staged, hashed while written, then renamed: readers see a whole blob or none.
+ * Several processes share one store; nothing here needs a daemon.
+ *
+ * Waiting for the disk after each of some hundred files would cost more than downloading
+ * them, so a blob is at first only handed to the kernel, and its file mode (writable) says so.
+ * What an artifact is made of is fsynced before the artifact is published and becomes
+ * read-only. The first store_open after a reboot re-hashes what is still writable and removes
+ * what the power cut spoilt: a blob that can be opened is whole.
  *
  * Memos are facts worth remembering that can be found again: what a request resolved to, which
  * segment a key became, which blob has a promised SHA-512. Losing one costs time, not
@@ -32,11 +38,18 @@
 
 struct store;
 
-/* Opens, making what is missing. path NULL: $STRATA_HOME or its default (DESIGN, State). */
+/* Opens, making what is missing. path NULL: $STRATA_HOME; else /var/lib/strata for root; else
+ * $XDG_DATA_HOME/strata or ~/.local/share/strata. */
 bool store_open(struct store **out, const char *path, struct err *err);
 void store_close(struct store *s); /* NULL is fine */
 const char *store_path(const struct store *s);
 int store_dir_fd(const struct store *s); /* the folder, for openat */
+
+/* While it holds the store, nothing that a build uses or makes is collected, whatever the
+ * grace time: a build begins one before its first look-up and ends it once its artifact is
+ * pinned or may go. Ends by itself with the process. They nest. */
+bool store_hold(struct store *s, struct err *err);
+void store_unhold(struct store *s);
 
 /* Blobs. */
 bool store_has_blob(struct store *s, const struct digest *d, uint64_t *size); /* size may be NULL */
@@ -45,8 +58,10 @@ bool store_map_blob(struct store *s, const struct digest *d, struct io_map *out,
 bool store_put_blob(struct store *s, struct span bytes, struct digest *out, struct err *err);
 /* Reads all of it and compares: ERR_CORRUPT when it does not match. */
 bool store_verify_blob(struct store *s, const struct digest *d, struct err *err);
-/* Moves a bad blob out of the way, so that it is fetched again. */
+/* Removes a bad blob, so that it is fetched or made again. */
 bool store_drop_blob(struct store *s, const struct digest *d, struct err *err);
+/* Makes blobs survive a power cut. ERR_NOT_FOUND names the one that is not there. */
+bool store_sync_blobs(struct store *s, const struct digest *blobs, size_t count, struct err *err);
 
 /* A blob being written, by one thread at a time. */
 struct blob_writer;
@@ -54,7 +69,7 @@ struct blob_writer *blob_writer_new(struct store *s, struct err *err);
 bool blob_writer_add(struct blob_writer *w, struct span bytes, struct err *err);
 bool blob_writer_restart(struct blob_writer *w, struct err *err); /* from the first byte again */
 uint64_t blob_writer_size(const struct blob_writer *w);
-/* Checks `expect` (algo HASH_NONE: nothing) of any algorithm, then fsyncs and publishes. Frees
+/* Checks `expect` (NULL or algo HASH_NONE: nothing) of any algorithm, then publishes. Frees
  * *w whatever happens. ERR_DIGEST_MISMATCH tells both hashes. */
 bool blob_writer_commit(struct blob_writer *w, const struct hash *expect, struct digest *out,
                         struct err *err);
