@@ -258,7 +258,7 @@ static void fill_done(struct pool_task *t)
     }
     u->job = (struct segment_job){
         .store = b->engine->store,
-        .pool = b->engine->pool,
+        .packer = b->engine->packer,
         .plan = &u->plan,
         .compression = b->request->compression,
         .source_date_epoch = b->request->source_date_epoch,

@@ -8,6 +8,7 @@ bool engine_open(struct engine *e, uv_loop_t *loop, const struct engine_options 
     if (!store_open(&e->store, options->home, err))
         return false;
     e->pool = pool_new(loop, options->threads);
+    e->packer = packer_new(e->pool);
     return true;
 }
 
@@ -15,6 +16,7 @@ void engine_close(struct engine *e)
 {
     http_client_free(TAKE(e->http));
     pool_free(TAKE(e->pool));
+    packer_free(TAKE(e->packer));
     discovery_free(TAKE(e->discovery));
     platform_free(TAKE(e->host));
     store_close(TAKE(e->store));

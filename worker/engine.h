@@ -12,6 +12,7 @@
 #include "base/http.h"
 #include "base/log.h"
 #include "base/pool.h"
+#include "cache/segment.h"
 #include "cache/store.h"
 #include "resolvers/discover.h"
 #include "resolvers/platform.h"
@@ -27,6 +28,7 @@ struct engine_options {
 struct engine {
     uv_loop_t *loop;
     struct pool *pool;
+    struct packer *packer;
     struct store *store;
     struct http_client *http;    /* NULL until engine_http */
     struct discovery *discovery; /* NULL until engine_discovery */
