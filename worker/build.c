@@ -5,7 +5,8 @@
 
 const char *build_phase_name(enum build_phase phase)
 {
-    static const char *const names[] = {"waiting", "resolve", "fetch", "install", "publish", "done"};
+    static const char *const names[] = {"waiting", "resolve", "fetch",
+                                        "install", "publish", "done"};
     return names[phase];
 }
 
@@ -319,10 +320,9 @@ static void take_warnings(struct build *b, const struct build_manager *m)
 {
     size_t i;
     json_t *text;
-    json_array_foreach(m->job.warnings, i, text)
-    {
-        json_array_append_new(b->result.warnings, json_sprintf("%s: %s", m->ops->manager,
-                                                               json_string_value(text)));
+    json_array_foreach (m->job.warnings, i, text) {
+        json_array_append_new(b->result.warnings,
+                              json_sprintf("%s: %s", m->ops->manager, json_string_value(text)));
     }
 }
 
@@ -366,7 +366,8 @@ static void start_resolve(struct build_manager *m, const json_t *specs)
     size_t i;
     json_t *spec;
     m->specs = mem_array(json_array_size(specs) + 1, sizeof(*m->specs));
-    json_array_foreach(specs, i, spec) m->specs[i] = json_string_value(spec);
+    json_array_foreach (specs, i, spec)
+        m->specs[i] = json_string_value(spec);
     m->job = (struct resolve_job){
         .specs = m->specs,
         .spec_count = json_array_size(specs),
@@ -395,8 +396,7 @@ static bool open_registry(struct build_manager *m, struct err *err)
 {
     struct build *b = m->build;
     struct engine *e = b->engine;
-    const struct registry *registry =
-        discovery_registry(engine_discovery(e), m->ops->manager, err);
+    const struct registry *registry = discovery_registry(engine_discovery(e), m->ops->manager, err);
     struct http_client *http = registry ? engine_http(e, err) : NULL;
     if (!http)
         return false;
@@ -405,8 +405,7 @@ static bool open_registry(struct build_manager *m, struct err *err)
         .refresh = b->request->refresh,
         .forbidden = b->request->forbidden,
     };
-    m->registry =
-        registry_client_new(e->loop, http, e->store, e->pool, registry, &options, e->log);
+    m->registry = registry_client_new(e->loop, http, e->store, e->pool, registry, &options, e->log);
     return true;
 }
 

@@ -46,10 +46,10 @@ struct build_request {
     const struct policy *policy;
     enum compression compression;
     bool bytecode;
-    bool offline;   /* what is cached, or ERR_OFFLINE */
-    bool refresh;   /* ask the registries again, whatever is remembered */
-    bool forbidden; /* the environment's networking keeps registries out: ERR_POLICY */
-    bool lock_only; /* stop when the lock is known */
+    bool offline;              /* what is cached, or ERR_OFFLINE */
+    bool refresh;              /* ask the registries again, whatever is remembered */
+    bool forbidden;            /* the environment's networking keeps registries out: ERR_POLICY */
+    bool lock_only;            /* stop when the lock is known */
     int64_t source_date_epoch; /* seconds */
 };
 
@@ -57,23 +57,23 @@ struct build_request {
 struct build_progress {
     const char *manager;
     enum build_phase phase;
-    size_t known, resolved;     /* packages met, packages decided */
-    size_t units, units_ready;  /* segments to make, segments there */
-    uint64_t received, total;   /* bytes of packages; total counts what is known so far */
+    size_t known, resolved;           /* packages met, packages decided */
+    size_t units, units_ready;        /* segments to make, segments there */
+    uint64_t received, total;         /* bytes of packages; total counts what is known so far */
     int64_t phase_ms[PHASE_DONE + 1]; /* time spent in each phase */
 };
 
 struct build_result {
     struct err err;
-    const char *manager;  /* where it failed; NULL: nowhere in particular */
-    const char *package;  /* NULL: none in particular */
+    const char *manager; /* where it failed; NULL: nowhere in particular */
+    const char *package; /* NULL: none in particular */
     enum build_phase phase;
     struct digest artifact; /* zero when lock_only */
     struct digest lock_digest;
-    json_t *lock;         /* NULL when it was not needed: a recalled artifact */
-    json_t *warnings;     /* array of strings, never NULL */
-    bool recalled;        /* known request: nothing was resolved */
-    bool cached;          /* known artifact: nothing was packed */
+    json_t *lock;     /* NULL when it was not needed: a recalled artifact */
+    json_t *warnings; /* array of strings, never NULL */
+    bool recalled;    /* known request: nothing was resolved */
+    bool cached;      /* known artifact: nothing was packed */
     uint64_t received_bytes;
     int64_t total_ms;
 };

@@ -360,8 +360,8 @@ bool build_start_install(struct build *b, struct err *err)
     b->installing = true;
     for (size_t i = 0; i < b->manager_count; i++) {
         struct build_manager *m = &b->managers[i];
-        build_set_phase(m, m->progress.units_ready == m->progress.units ? PHASE_PUBLISH
-                                                                        : PHASE_FETCH);
+        build_set_phase(m,
+                        m->progress.units_ready == m->progress.units ? PHASE_PUBLISH : PHASE_FETCH);
         for (size_t k = 0; k < m->sources.n && !b->failed; k++) {
             struct build_source *s = m->sources.v[k].value;
             if (s->waiting)

@@ -18,8 +18,8 @@
 #include "resolvers/platform.h"
 
 struct engine_options {
-    const char *home;      /* state folder; NULL: the default */
-    unsigned threads;      /* 0: one per CPU */
+    const char *home; /* state folder; NULL: the default */
+    unsigned threads; /* 0: one per CPU */
     bool offline;
     const struct log *log;
     const struct discovery_options *discovery; /* NULL: what the machine says; store is set here */

@@ -33,8 +33,7 @@ json_t *lock_essence(const json_t *lock)
     json_t *out = json_copy((json_t *)(uintptr_t)lock), *managers = json_object();
     const char *manager;
     json_t *part;
-    json_object_foreach(json_object_get(lock, "managers"), manager, part)
-    {
+    json_object_foreach (json_object_get(lock, "managers"), manager, part) {
         json_t *copy = json_copy(part);
         json_object_del(copy, "requested");
         json_object_set_new(managers, manager, copy);
@@ -49,7 +48,9 @@ static bool strings_only(const json_t *list)
     json_t *v;
     if (!json_is_array(list))
         return false;
-    json_array_foreach(list, i, v) if (!json_is_string(v)) return false;
+    json_array_foreach (list, i, v)
+        if (!json_is_string(v))
+            return false;
     return true;
 }
 
@@ -100,8 +101,7 @@ static bool check_part(const char *manager, const json_t *part, struct err *err)
     if (json_object_get(part, "requested") && !strings_only(json_object_get(part, "requested")))
         return err_set(err, ERR_LOCK_INVALID, "managers.%s.requested: must be a list of specs",
                        manager);
-    json_array_foreach(packages, i, package)
-    {
+    json_array_foreach (packages, i, package) {
         if (!check_package(package, err))
             return err_wrap(err, "managers.%s.packages[%zu]", manager, i);
     }
@@ -117,8 +117,7 @@ bool lock_check(const json_t *lock, struct err *err)
         return err_set(err, ERR_LOCK_INVALID, "lock_version must be %d", LOCK_VERSION);
     if (!json_is_object(json_object_get(lock, "platform")) || !json_is_object(managers))
         return err_set(err, ERR_LOCK_INVALID, "platform and managers must be objects");
-    json_object_foreach((json_t *)(uintptr_t)managers, manager, part)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)managers, manager, part) {
         if (!check_part(manager, part, err))
             return false;
     }
@@ -168,8 +167,7 @@ const json_t *lock_find(const json_t *lock, const char *manager, struct span nam
 {
     size_t i;
     json_t *package;
-    json_array_foreach(json_object_get(lock_part(lock, manager), "packages"), i, package)
-    {
+    json_array_foreach (json_object_get(lock_part(lock, manager), "packages"), i, package) {
         if (span_eq(json_get_span(package, "name"), name))
             return package;
     }
@@ -183,8 +181,7 @@ static void versions_by_name(const json_t *lock, const char *manager, struct are
 {
     size_t i;
     json_t *package;
-    json_array_foreach(json_object_get(lock_part(lock, manager), "packages"), i, package)
-    {
+    json_array_foreach (json_object_get(lock_part(lock, manager), "packages"), i, package) {
         struct span name = json_get_span(package, "name"),
                     version = json_get_span(package, "version");
         const char *had = map_get(out, name);

@@ -45,7 +45,7 @@ const char *progress_bytes(uint64_t n, char out[16])
 
 static const char *phase_words(enum build_phase phase)
 {
-    static const char *const words[] = {"waiting", "resolving", "fetching",
+    static const char *const words[] = {"waiting", "resolving",  "fetching",
                                         "packing", "publishing", "done"};
     return words[phase];
 }
@@ -54,16 +54,13 @@ static void describe(const struct build_progress *m, char *out, size_t size)
 {
     char got[16], all[16];
     switch (m->phase) {
-    case PHASE_RESOLVE:
-        snprintf(out, size, "%zu packages seen", m->known);
-        break;
+    case PHASE_RESOLVE: snprintf(out, size, "%zu packages seen", m->known); break;
     case PHASE_FETCH:
     case PHASE_INSTALL:
         snprintf(out, size, "%zu/%zu packages, %s of %s", m->units_ready, m->units,
                  progress_bytes(m->received, got), progress_bytes(m->total, all));
         break;
-    default:
-        snprintf(out, size, "%zu packages, %s", m->units, progress_bytes(m->received, got));
+    default: snprintf(out, size, "%zu packages, %s", m->units, progress_bytes(m->received, got));
     }
 }
 
