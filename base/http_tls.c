@@ -64,12 +64,11 @@ static bool der_next(struct span *in, unsigned char *tag, struct span *body, str
 static bool find_subject(struct span der, struct span *subject)
 {
     unsigned char tag;
-    struct span body, whole;
-    if (!der_next(&der, &tag, &body, &whole) || tag != 0x30 ||
-        !der_next(&body, &tag, &body, &whole) || tag != 0x30)
+    struct span cert, fields, body, whole;
+    if (!der_next(&der, &tag, &cert, &whole) || tag != 0x30 ||
+        !der_next(&cert, &tag, &fields, &whole) || tag != 0x30)
         return false;
-    struct span fields = body;
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 4; i++) { /* up to the subject */
         if (!der_next(&fields, &tag, &body, &whole))
             return false;
         if (i == 0 && tag == 0xa0)
