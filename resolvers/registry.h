@@ -29,11 +29,21 @@
 #include "base/span.h"
 #include "cache/store.h"
 
-/* One manager's registry, as discovery found it. URLs end with '/'. */
+/* A registry beside the main one: npm's for a scope ("@corp"), or one of pip's extra indexes
+ * (scope NULL), whose packages count as much as the main one's. */
+struct registry_extra {
+    const char *scope;
+    const char *url;
+};
+
+/* One manager's registry, as discovery found it. URLs end with '/', and have no user name or
+ * password in them (credentials.h knows those). */
 struct registry {
     const char *manager;
     const char *const *urls; /* at least one; tried in order */
     size_t url_count;
+    const struct registry_extra *extra;
+    size_t extra_count;
     const char *from; /* where it was found, for people: "npm's built-in default" */
 };
 
