@@ -318,8 +318,7 @@ static void take_failure(struct http_request *r, CURLcode code)
                   "%s%s; behind a proxy that opens TLS, let SSL_CERT_FILE name its CA file", words,
                   http_tls_problem(r->client->tls));
         break;
-    case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL: http_fail(r, ERR_INVALID, "%s", words); break;
+    case CURLE_URL_MALFORMAT: http_fail(r, ERR_INVALID, "%s", words); break;
     case CURLE_OPERATION_TIMEDOUT: retry(r, ERR_TIMEOUT, -1, words); break;
     case CURLE_PARTIAL_FILE:
         snprintf(text, sizeof(text), "the answer broke off after %llu bytes",

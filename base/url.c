@@ -44,6 +44,8 @@ static bool valid_host(struct span host)
 static bool split_authority(struct span authority, struct url_parts *out)
 {
     uint64_t port;
+    if (find_any(authority, "\\\"<>^`{|}") < authority.len) /* readers of URLs differ on these */
+        return false;
     span_cut_last_char(authority, '@', &out->userinfo, &authority);
     size_t host_end = authority.len;
     if (authority.len && authority.ptr[0] == '[')
