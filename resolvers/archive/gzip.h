@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* gzip.h - inflates a gzip file that lies in memory.
  *
- * Members are put one after another; zero bytes after the last one are padding, as tar tools
- * write it. Anything else after it is refused.
+ * Members are put one after another. Bytes after the last one that do not begin another member
+ * are ignored, as node and GNU gzip ignore them: published tarballs have such padding.
  *
  * Ownership: *out is malloc'ed and the caller's.
  * Units:     bytes; `max_bytes` bounds the result.
- * Errors:    ERR_BAD_ARCHIVE (truncated, CRC or size wrong, trailing bytes), ERR_TOO_LARGE.
+ * Errors:    ERR_BAD_ARCHIVE (truncated, CRC or size wrong), ERR_TOO_LARGE.
  * Threads:   pure function.
  * Source:    RFC 1952. */
 #ifndef STRATA_RESOLVERS_ARCHIVE_GZIP_H
