@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pubgrub_priv.h - terms and incompatibilities, shared by the solver and its explanations. */
+#ifndef STRATA_RESOLVERS_SOLVER_PUBGRUB_PRIV_H
+#define STRATA_RESOLVERS_SOLVER_PUBGRUB_PRIV_H
+
+#include "base/mem.h"
+#include "resolvers/solver/pubgrub.h"
+
+/* A statement about one package: its selected version is in the set; or (not positive) it is
+ * not selected in the set, or not at all. */
+struct term {
+    uint32_t package;
+    bool positive;
+    const struct version_set *set;
+};
+
+enum cause { CAUSE_ROOT, CAUSE_DEPENDENCY, CAUSE_NONE, CAUSE_DERIVED };
+
+/* Terms that must not all be true. */
+struct incompat {
+    enum cause cause;
+    const char *text; /* of a dependency: what is depended on; of CAUSE_NONE: why */
+    const struct incompat *left, *right; /* of a derived one */
+    bool told;
+    unsigned uses, line; /* while explaining */
+    size_t n;
+    struct term terms[];
+};
+
+struct assignment {
+    uint32_t package;
+    unsigned level;
+    bool decision;
+    struct term own;                         /* what this one says */
+    struct term all;                         /* together with the earlier ones on the package */
+    int32_t before;                          /* the earlier one; -1 */
+    const struct incompat *why;              /* of a derivation */
+    const struct solver_dependency *depends; /* of a decision */
+    size_t depend_count;
+};
+
+struct solver_package {
+    int32_t last; /* assignment; -1: none */
+    bool queued;
+    VEC(struct incompat *) incompats;
+};
+
+struct solver {
+    struct solver_provider provider;
+    struct arena *arena;
+    const struct solver_dependency *root;
+    size_t root_count;
+    VEC(struct solver_package) packages;
+    VEC(struct assignment) assignments;
+    VEC(uint32_t) queue; /* packages whose incompatibilities are to be looked at */
+    unsigned level;
+    size_t conflicts;
+    const struct incompat *failure;
+};
+
+#endif
