@@ -2,7 +2,7 @@
 /* blob.c - bytes under their SHA-256: reading, checking and writing them. */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -158,6 +158,38 @@ bool blob_writer_add(struct blob_writer *w, struct span bytes, struct err *err)
         hasher_update(&w->other, bytes);
     w->size += bytes.len;
     return true;
+}
+
+bool blob_writer_addv(struct blob_writer *w, const struct span *bytes, size_t count,
+                      struct err *err)
+{
+    for (size_t i = 0, n; i < count; i += n) {
+        struct iovec iov[64];
+        for (n = 0; n < COUNT(iov) && i + n < count; n++) {
+            iov[n] = (struct iovec){(void *)(uintptr_t)bytes[i + n].ptr, bytes[i + n].len};
+            hasher_update(&w->sha256, bytes[i + n]);
+            w->size += bytes[i + n].len;
+        }
+        ssize_t written = fault_point() ? writev(staged_fd(w->file), iov, (int)n) : -1;
+        if (written < 0 && errno != EINTR)
+            return err_sys(err, "%s/staging: write", w->store->path);
+        size_t done = written < 0 ? 0 : (size_t)written;
+        for (size_t k = 0; k < n; k++) { /* what a full disk did not take fails here */
+            size_t skip = done < iov[k].iov_len ? done : iov[k].iov_len;
+            done -= skip;
+            if (!staged_write(w->file, span_skip(bytes[i + k], skip), err))
+                return err_wrap(err, "%s/staging", w->store->path);
+        }
+    }
+    return true;
+}
+
+struct digest blob_writer_digest_with(const struct blob_writer *w, struct span tail)
+{
+    struct hasher h;
+    hasher_copy(&h, &w->sha256);
+    hasher_update(&h, tail);
+    return hasher_digest(&h);
 }
 
 bool blob_writer_restart(struct blob_writer *w, struct err *err)

@@ -29,6 +29,12 @@ const char *blob_name(const struct digest *d, char out[BLOB_NAME_SIZE]);
 /* stat, and marks it as used now; false with errno. */
 bool blob_use(struct store *s, const char *name, struct stat *st);
 
+/* Several spans at once. */
+bool blob_writer_addv(struct blob_writer *w, const struct span *bytes, size_t count,
+                      struct err *err);
+/* What the blob's digest would be if `tail` followed. */
+struct digest blob_writer_digest_with(const struct blob_writer *w, struct span tail);
+
 /* durable.c: called once by store_open. */
 bool store_check_after_boot(struct store *s, struct err *err);
 
