@@ -26,14 +26,18 @@
 /* _i 0: as who we are, 1: as an ordinary user. */
 enum { AS_SELF, AS_USER, WAYS };
 
+static char work_path[4200];
+
 static const char *work_folder(void)
 {
-    static char path[4200];
-    if (path[0])
-        return path;
-    snprintf(path, sizeof(path), "%s/run-%d", test_folder(), (int)getpid());
-    ck_assert(mkdir(path, 0755) == 0 && chmod(test_folder(), 0755) == 0);
-    return path;
+    return work_path;
+}
+
+static void fresh_folder(void)
+{
+    static int count;
+    snprintf(work_path, sizeof(work_path), "%s/run-%d-%d", test_folder(), (int)getpid(), count++);
+    ck_assert(mkdir(work_path, 0755) == 0 && chmod(test_folder(), 0755) == 0);
 }
 
 static void put_in(const char *layer, const char *file, const char *content, mode_t mode)
@@ -482,6 +486,7 @@ Suite *test_suite(void)
     Suite *s = suite_create("mount_run");
     TCase *tc = tcase_create("run");
     tcase_set_timeout(tc, 120);
+    tcase_add_checked_fixture(tc, fresh_folder, NULL);
     tcase_add_loop_test(tc, later_layers_cover_earlier_ones, 0, WAYS);
     tcase_add_loop_test(tc, one_layer_alone_is_enough, 0, WAYS);
     tcase_add_loop_test(tc, variables_and_path_are_set, 0, WAYS);

@@ -103,16 +103,21 @@ static void stage_drop(const struct layer_dirs *d, struct stage *s)
     *s = (struct stage){.fd = -1};
 }
 
-static bool stage_fill(const struct layer_dirs *d, const struct layer_source *source,
-                       const struct layer_limits *limits, struct stage *s, struct err *err)
+static bool extract(int dir_fd, const struct layer_source *source,
+                    const struct layer_limits *limits, struct err *err)
 {
     struct decoder *decoder = decoder_new(source);
     struct tar_reader *reader = tar_reader_new(decoder);
-    bool ok = stage_open(d, s, err) && extract_layer(s->fd, reader, limits, err) &&
-              decoder_check(decoder, err);
+    bool ok = extract_layer(dir_fd, reader, limits, err) && decoder_check(decoder, err);
     tar_reader_free(reader);
     decoder_free(decoder);
     return ok;
+}
+
+static bool stage_fill(const struct layer_dirs *d, const struct layer_source *source,
+                       const struct layer_limits *limits, struct stage *s, struct err *err)
+{
+    return stage_open(d, s, err) && extract(s->fd, source, limits, err);
 }
 
 static bool sync_all(const struct layer_dirs *d, struct err *err)
@@ -162,6 +167,14 @@ bool layer_dirs_unpack(struct layer_dirs *d, const struct layer_source *source,
              wrap(source, err);
         stage_drop(d, &s);
     }
+    close_source(source);
+    return ok;
+}
+
+bool layer_extract(int dir_fd, const struct layer_source *source, const struct layer_limits *limits,
+                   struct err *err)
+{
+    bool ok = extract(dir_fd, source, limits, err) || wrap(source, err);
     close_source(source);
     return ok;
 }

@@ -69,6 +69,11 @@ void layer_dirs_unpack_all(struct layer_dirs *d, struct pool *pool,
 /* A source over a file descriptor, which it owns and closes. */
 struct layer_source layer_source_fd(int fd, const struct digest *digest);
 
+/* Unpacks into a folder of the caller's, which is empty and closed to others; what was written
+ * before an error stays. */
+bool layer_extract(int dir_fd, const struct layer_source *source, const struct layer_limits *limits,
+                   struct err *err);
+
 /* Opens the directory and marks it as in use for as long as the descriptor (or a duplicate)
  * is open. -1 + err (ERR_NOT_FOUND). */
 int layer_dirs_use(const struct layer_dirs *d, const struct digest *digest, struct err *err);

@@ -42,7 +42,20 @@ struct merging {
     VEC(const char *) covered; /* overlays that show the machine's files read-only */
 };
 
-enum child { CHILD_NONE, CHILD_HIDDEN, CHILD_LEAF, CHILD_FOLDER };
+enum kind { KIND_NONE, KIND_HIDDEN, KIND_LEAF, KIND_FOLDER };
+
+/* What the layers make of a name in a folder, as an overlay would. */
+struct child {
+    const char *name;
+    enum kind kind;
+    struct place place; /* of a folder; hidden is right for all kinds */
+    int leaf_fd;        /* the layer's folder that has the leaf */
+    bool decided;       /* layers further down do not count */
+};
+
+struct children {
+    struct map by_name; /* struct child *, in the arena */
+};
 
 static void place_release(struct place *p)
 {
@@ -51,54 +64,92 @@ static void place_release(struct place *p)
     VEC_FREE(&p->stack);
 }
 
+static void children_release(struct children *c)
+{
+    for (size_t i = 0; i < c->by_name.n; i++)
+        place_release(&((struct child *)c->by_name.v[i].value)->place);
+    map_release(&c->by_name);
+}
+
 static bool is_opaque(int fd)
 {
-    char y = 0;
+    char names[256], y = 0;
+    ssize_t n = flistxattr(fd, names, sizeof(names));
+    if (n == 0)
+        return false;
     return (fgetxattr(fd, "user.overlay.opaque", &y, 1) == 1 && y == 'y') ||
            (fgetxattr(fd, "trusted.overlay.opaque", &y, 1) == 1 && y == 'y');
 }
 
-/* What the layers make of a name in a folder, as an overlay would. */
-static enum child look(const struct place *p, const char *name, struct place *out, int *leaf_fd)
+static bool child_add(struct child *c, int layer_fd, unsigned char type, struct err *err)
 {
-    out->hidden = p->hidden;
-    for (size_t i = 0; i < p->stack.n; i++) {
-        struct stat st;
-        if (fstatat(p->stack.v[i], name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            continue;
-        if (S_ISDIR(st.st_mode)) {
-            int fd = openat(p->stack.v[i], name, OPEN_DIR);
-            if (fd < 0)
-                continue;
-            *VEC_PUSH(&out->stack) = fd;
-            if (!is_opaque(fd))
-                continue;
-        } else if (out->stack.n == 0 && !(S_ISCHR(st.st_mode) && st.st_rdev == 0)) {
-            *leaf_fd = p->stack.v[i];
-            return CHILD_LEAF;
-        }
-        out->hidden = true;
-        break;
+    struct stat st = {0};
+    if (type == DT_UNKNOWN || type == DT_CHR) {
+        if (fstatat(layer_fd, c->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            return err_sys(err, "%s", c->name);
+        type = S_ISDIR(st.st_mode) ? DT_DIR : DT_REG;
     }
-    return out->stack.n ? CHILD_FOLDER : out->hidden ? CHILD_HIDDEN : CHILD_NONE;
+    c->decided = true;
+    if (type == DT_DIR) {
+        int fd = openat(layer_fd, c->name, OPEN_DIR);
+        if (fd < 0)
+            return err_sys(err, "%s", c->name);
+        *VEC_PUSH(&c->place.stack) = fd;
+        c->kind = KIND_FOLDER;
+        c->decided = is_opaque(fd);
+    } else if (c->kind == KIND_NONE) {
+        c->kind = S_ISCHR(st.st_mode) && st.st_rdev == 0 ? KIND_HIDDEN : KIND_LEAF;
+        c->leaf_fd = layer_fd;
+    }
+    c->place.hidden |= c->decided;
+    return true;
 }
 
-/* The names in a folder, added to the map. */
-static bool list_names(struct merging *g, int dir_fd, struct map *names, struct err *err)
+struct dirent_raw { /* getdents64(2) */
+    uint64_t ino;
+    int64_t off;
+    uint16_t len;
+    uint8_t type;
+    char name[];
+};
+
+static struct child *child_named(struct merging *g, struct children *c, const struct place *p,
+                                 const char *name)
 {
-    int fd = openat(dir_fd, ".", OPEN_DIR);
-    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!dir) {
-        mem_close_fd(&fd);
-        return err_sys(err, "list folder");
+    struct child *known = map_get(&c->by_name, span_str(name));
+    if (known)
+        return known;
+    struct child *n = ARENA_NEW(g->arena, struct child);
+    n->name = arena_str(g->arena, span_str(name));
+    n->leaf_fd = -1;
+    n->place.hidden = p->hidden;
+    map_put(&c->by_name, span_str(n->name), n);
+    return n;
+}
+
+/* Layers are many and small: they are read through the descriptors that are open anyway. */
+static bool children_read(struct merging *g, const struct place *p, struct children *c,
+                          struct err *err)
+{
+    _Alignas(8) char bytes[16384];
+    for (size_t i = 0; i < p->stack.n; i++) {
+        int fd = p->stack.v[i];
+        ssize_t n;
+        if (lseek(fd, 0, SEEK_SET) < 0)
+            return err_sys(err, "list layer");
+        while ((n = syscall(SYS_getdents64, fd, bytes, sizeof(bytes))) > 0)
+            for (ssize_t at = 0; at < n;) {
+                const struct dirent_raw *e = (const void *)(bytes + at);
+                at += e->len;
+                if (strcmp(e->name, ".") == 0 || strcmp(e->name, "..") == 0)
+                    continue;
+                struct child *child = child_named(g, c, p, e->name);
+                if (!child->decided && !child_add(child, fd, e->type, err))
+                    return false;
+            }
+        if (n < 0)
+            return err_sys(err, "list layer");
     }
-    for (struct dirent *e; (e = readdir(dir));)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-            !map_has(names, span_str(e->d_name))) {
-            char *name = arena_str(g->arena, span_str(e->d_name));
-            map_put(names, span_str(name), name);
-        }
-    closedir(dir);
     return true;
 }
 
@@ -172,41 +223,50 @@ static bool attach(int tree_fd, const char *to, struct err *err)
     return true;
 }
 
-/* Fills `at`, which is an empty tmpfs, with all the machine's folder has but what a layer
- * replaces, and with the layers' own names. covered_fd: the folder that `at` hides. */
-static bool rebuild(struct merging *g, const struct place *p, int host_fd, const char *at,
-                    int covered_fd, struct err *err)
+/* Shows what the machine has and no layer replaces; folders of both are merged later. */
+static bool rebuild_host(struct merging *g, const struct children *c, int host_fd, int to_fd,
+                         const char *at, int covered_fd, struct err *err)
 {
-    AUTO_MAP struct map names = {0};
+    int fd = openat(host_fd, ".", OPEN_DIR);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    bool ok = dir != NULL;
+    if (!dir) {
+        mem_close_fd(&fd);
+        return err_sys(err, "list folder");
+    }
+    for (struct dirent *e; ok && (e = readdir(dir));) {
+        const struct child *child = map_get(&c->by_name, span_str(e->d_name));
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+            (child && child->place.hidden))
+            continue;
+        if (covered_fd < 0 || strcmp(e->d_name, at + 1) != 0)
+            ok = copy_entry(g, host_fd, e->d_name, to_fd, at, err);
+        else if (mkdirat(to_fd, e->d_name, 0755) < 0)
+            ok = err_sys(err, "create %s/%s", at, e->d_name);
+        else
+            ok = attach(covered_fd, arena_printf(g->arena, "%s/%s", at, e->d_name), err);
+    }
+    closedir(dir);
+    return ok;
+}
+
+/* Fills `at`, which is an empty tmpfs. covered_fd: the folder that it hides, or -1. */
+static bool rebuild(struct merging *g, const struct place *p, const struct children *c, int host_fd,
+                    const char *at, int covered_fd, struct err *err)
+{
     AUTO_FD int to_fd = open(at, OPEN_DIR);
     if (to_fd < 0)
         return err_sys(err, "%s", at);
-    if (!p->hidden && !list_names(g, host_fd, &names, err))
+    if (!p->hidden && !rebuild_host(g, c, host_fd, to_fd, at, covered_fd, err))
         return err_wrap(err, "%s", p->path);
-    for (size_t i = 0; i < p->stack.n; i++)
-        if (!list_names(g, p->stack.v[i], &names, err))
+    for (size_t i = 0; i < c->by_name.n; i++) {
+        const struct child *child = c->by_name.v[i].value;
+        if (child->kind == KIND_LEAF && !copy_entry(g, child->leaf_fd, child->name, to_fd, at, err))
             return false;
-    bool ok = true;
-    for (size_t i = 0; ok && i < names.n; i++) {
-        const char *name = names.v[i].value;
-        struct place child = {0};
-        struct stat st;
-        int leaf_fd = -1;
-        enum child kind = look(p, name, &child, &leaf_fd);
-        bool host = !child.hidden && fstatat(host_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-        if (kind == CHILD_LEAF)
-            ok = copy_entry(g, leaf_fd, name, to_fd, at, err);
-        else if (host && covered_fd >= 0 && strcmp(name, at + 1) == 0)
-            ok = mkdirat(to_fd, name, 0755) == 0
-                     ? attach(covered_fd, arena_printf(g->arena, "%s/%s", at, name), err)
-                     : err_sys(err, "create %s/%s", at, name);
-        else if (host && kind != CHILD_HIDDEN)
-            ok = copy_entry(g, host_fd, name, to_fd, at, err);
-        else if (kind == CHILD_FOLDER && mkdirat(to_fd, name, 0755) < 0)
-            ok = err_sys(err, "create %s/%s", at, name);
-        place_release(&child);
+        if (child->kind == KIND_FOLDER && mkdirat(to_fd, child->name, 0755) < 0 && errno != EEXIST)
+            return err_sys(err, "create %s/%s", at, child->name);
     }
-    return ok && read_only(at, err);
+    return read_only(at, err);
 }
 
 static bool open_layers(const char *const *dirs, size_t n, struct place *root, struct err *err)
@@ -246,25 +306,28 @@ static void keep_close(struct kept kept[KEPT])
 }
 
 /* What was opened below the old root is of no use for mounts below the new one. */
-static bool open_again(struct merging *g, struct place *root, struct err *err)
+static bool open_again(struct merging *g, struct place *root, struct children *c, struct err *err)
 {
     place_release(root);
+    children_release(c);
     keep_open(g->kept);
-    return open_layers(g->m->lower_dirs, g->m->lower_count, root, err);
+    return open_layers(g->m->lower_dirs, g->m->lower_count, root, err) &&
+           children_read(g, root, c, err);
 }
 
-static bool split(struct merging *g, struct place *p, int host_fd, struct err *err)
+static bool split(struct merging *g, struct place *p, struct children *c, int host_fd,
+                  struct err *err)
 {
     struct stat st;
     if (fstat(host_fd, &st) < 0)
         return err_sys(err, "%s", p->path);
     if (strcmp(p->path, "/") != 0)
         return tmpfs_mount(p->path, st.st_mode & 07777, 0, err) &&
-               rebuild(g, p, host_fd, p->path, -1, err);
+               rebuild(g, p, c, host_fd, p->path, -1, err);
     AUTO_FD int covered_fd = -1;
     const char *at = scratch_place(&covered_fd, err);
-    return at && tmpfs_mount(at, 0755, 0, err) && rebuild(g, p, host_fd, at, covered_fd, err) &&
-           enter_new_root(at, err) && open_again(g, p, err);
+    return at && tmpfs_mount(at, 0755, 0, err) && rebuild(g, p, c, host_fd, at, covered_fd, err) &&
+           enter_new_root(at, err) && open_again(g, p, c, err);
 }
 
 static bool has_mounts_below(const struct merging *g, const char *path)
@@ -339,51 +402,53 @@ static bool merge_folder(struct merging *g, const struct place *p, int host_fd, 
 
 static bool merge_place(struct merging *g, struct place *p, int depth, struct err *err);
 
-/* Whether a child's place is missing on the machine, or must be hidden. */
-static bool needs_split(const struct place *p, int host_fd, const char *name, bool *refused)
+/* Whether the machine lacks a place for a child, or has what must be hidden. */
+static bool needs_split(const struct child *c, int host_fd, bool *refused)
 {
-    struct place child = {0};
     struct stat st;
-    int leaf_fd;
-    enum child kind = look(p, name, &child, &leaf_fd);
-    bool host = fstatat(host_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
-    bool folder = host && S_ISDIR(st.st_mode);
-    *refused = kind == CHILD_FOLDER && host && S_ISLNK(st.st_mode) && !child.hidden;
-    place_release(&child);
-    return kind == CHILD_LEAF || (kind == CHILD_HIDDEN && host) ||
-           (kind == CHILD_FOLDER && !folder);
+    bool host = fstatat(host_fd, c->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    *refused = c->kind == KIND_FOLDER && host && S_ISLNK(st.st_mode) && !c->place.hidden;
+    return c->kind == KIND_LEAF || (c->kind == KIND_HIDDEN && host) ||
+           (c->kind == KIND_FOLDER && !(host && S_ISDIR(st.st_mode)));
+}
+
+static bool descend_into(struct merging *g, struct place *p, struct children *c, int host_fd,
+                         int depth, struct err *err)
+{
+    const char *prefix = p->path[1] ? p->path : "";
+    bool must_split = p->hidden, refused = false;
+    if (!children_read(g, p, c, err))
+        return false;
+    for (size_t i = 0; i < c->by_name.n; i++) {
+        const struct child *child = c->by_name.v[i].value;
+        must_split |= needs_split(child, host_fd, &refused);
+        if (refused)
+            return err_set(err, ERR_UNSUPPORTED,
+                           "a layer has the folder %s/%s, which is a symbolic link here", prefix,
+                           child->name);
+    }
+    if (must_split && !split(g, p, c, host_fd, err))
+        return false;
+    for (size_t i = 0; i < c->by_name.n; i++) {
+        struct child *child = c->by_name.v[i].value;
+        struct stat st;
+        if (child->kind != KIND_FOLDER)
+            continue;
+        child->place.path = arena_printf(g->arena, "%s/%s", prefix, child->name);
+        child->place.has_host = !child->place.hidden &&
+                                fstatat(host_fd, child->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                                S_ISDIR(st.st_mode);
+        if (!merge_place(g, &child->place, depth + 1, err))
+            return false;
+    }
+    return true;
 }
 
 static bool descend(struct merging *g, struct place *p, int host_fd, int depth, struct err *err)
 {
-    AUTO_MAP struct map names = {0};
-    bool must_split = p->hidden, refused = false, ok = true;
-    for (size_t i = 0; i < p->stack.n; i++)
-        if (!list_names(g, p->stack.v[i], &names, err))
-            return false;
-    for (size_t i = 0; i < names.n; i++) {
-        must_split |= needs_split(p, host_fd, names.v[i].value, &refused);
-        if (refused)
-            return err_set(
-                err, ERR_UNSUPPORTED, "a layer has the folder %s/%s, which is a symbolic link here",
-                strcmp(p->path, "/") == 0 ? "" : p->path, (const char *)names.v[i].value);
-    }
-    if (must_split && !split(g, p, host_fd, err))
-        return false;
-    for (size_t i = 0; ok && i < names.n; i++) {
-        const char *name = names.v[i].value;
-        struct place child = {0};
-        struct stat st;
-        int leaf_fd;
-        if (look(p, name, &child, &leaf_fd) == CHILD_FOLDER) {
-            child.path = arena_printf(g->arena, "%s/%s", p->path[1] ? p->path : "", name);
-            child.has_host = !child.hidden &&
-                             fstatat(host_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                             S_ISDIR(st.st_mode);
-            ok = merge_place(g, &child, depth + 1, err);
-        }
-        place_release(&child);
-    }
+    struct children c = {0};
+    bool ok = descend_into(g, p, &c, host_fd, depth, err);
+    children_release(&c);
     return ok;
 }
 
