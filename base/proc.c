@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -76,6 +77,30 @@ static int spawn(const struct proc *p, const char *program, const int theirs[PIP
     return e;
 }
 
+static void limit(pid_t pid, enum __rlimit_resource what, uint64_t most)
+{
+    struct rlimit old;
+    if (prlimit(pid, what, NULL, &old) != 0)
+        return;
+    /* A hard limit that is lower already stays; an ordinary user cannot raise it. */
+    rlim_t max = old.rlim_max < most ? old.rlim_max : most;
+    prlimit(pid, what, &(struct rlimit){max, max}, NULL);
+}
+
+/* The parent sets them: posix_spawn has no attribute for limits. The child may have run for a
+ * moment by then, which is too short to matter for limits of this kind. */
+static void set_limits(const struct proc *p, pid_t pid)
+{
+    if (p->memory_bytes || p->cpu_s || p->no_files)
+        limit(pid, RLIMIT_CORE, 0);
+    if (p->memory_bytes)
+        limit(pid, RLIMIT_AS, p->memory_bytes);
+    if (p->cpu_s)
+        limit(pid, RLIMIT_CPU, p->cpu_s);
+    if (p->no_files)
+        limit(pid, RLIMIT_FSIZE, 0);
+}
+
 static bool start(const struct proc *p, struct running *r, struct err *err)
 {
     int pipes[PIPES][2] = {{-1, -1}, {-1, -1}, {-1, -1}}, theirs[PIPES];
@@ -95,6 +120,8 @@ static bool start(const struct proc *p, struct running *r, struct err *err)
     if (e) {
         errno = e;
         ok = err_sys(err, "start %s", program);
+    } else if (ok) {
+        set_limits(p, r->pid);
     }
     for (int i = 0; i < PIPES; i++)
         close_end(&theirs[i]);

@@ -6,7 +6,7 @@
  *
  * Ownership: out and errout are the caller's buffers; their ceilings bound what is kept, the
  *            rest is read and dropped (overflow is set).
- * Units:     milliseconds; 0 means no deadline.
+ * Units:     milliseconds, bytes; 0 means no deadline or limit.
  * Errors:    ERR_NOT_FOUND: no such program; ERR_TIMEOUT; ERR_IO. A status other than 0 is
  *            no error here.
  * Threads:   blocks; call it on the pool or at start-up. */
@@ -26,6 +26,9 @@ struct proc {
     struct span input;        /* its standard input */
     struct buf *out, *errout; /* NULL: dropped */
     int64_t timeout_ms;
+    uint64_t memory_bytes; /* of its address space */
+    uint64_t cpu_s;        /* processor seconds */
+    bool no_files;         /* what it writes to files is cut at 0 bytes; pipes are not files */
 };
 
 /* *status: the exit status, or 128 + the signal. */

@@ -106,6 +106,19 @@ START_TEST(proc_is_killed_at_its_deadline)
 }
 END_TEST
 
+START_TEST(proc_limits_the_child)
+{
+    struct err err = {0};
+    int status;
+    AUTO_BUF struct buf out = BUF(1024);
+    const char *const limits[] = {"sh", "-c", "sleep 0.2; ulimit -v; ulimit -t; ulimit -f", NULL};
+    struct proc p = {
+        .argv = limits, .out = &out, .memory_bytes = 512u << 20, .cpu_s = 7, .no_files = true};
+    ck_assert_msg(proc_run(&p, &status, &err), "%s", err.text);
+    ck_assert_str_eq(buf_cstr(&out), "524288\n7\n0\n");
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("base_io");
@@ -115,6 +128,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, remove_tree_follows_no_link);
     tcase_add_test(tc, proc_passes_bytes_and_status);
     tcase_add_test(tc, proc_is_killed_at_its_deadline);
+    tcase_add_test(tc, proc_limits_the_child);
     suite_add_tcase(s, tc);
     return s;
 }
