@@ -8,8 +8,11 @@
  * which a segment counts as big doubles until they fit.
  *
  * The manifest is an OCI image manifest v1 (canonical JSON) with its config; each layer is
- * annotated with its manager; the lock is a blob named in an annotation. Media types:
- * application/vnd.oci.image.layer.v1.tar+zstd or +gzip.
+ * annotated with its manager (dev.strata.manager). What we say of an artifact beyond OCI
+ * stands in the config, below "dev.strata": {"lock","bins","platform","path","env"}; so
+ * whoever has the image has its lock. The recipe (dev.strata.recipe, a blob of ours alone)
+ * lists each layer's segments; an artifact that came from a registry has none, and its layers
+ * are blobs. Media types: application/vnd.oci.image.layer.v1.tar+zstd or +gzip.
  *
  * Ownership: artifact_free. Spans and JSON in it are its own.
  * Errors:    ERR_FILE_CLASH when two segments bring different content for one path.
@@ -35,7 +38,8 @@ struct layer {
     const char *manager;
     struct digest blob, tar; /* digest and diff_id */
     uint64_t size, tar_size;
-    size_t segment_count;
+    enum compression compression;
+    size_t segment_count;     /* 0: the layer is a blob of its own */
     struct segment *segments; /* in order */
 };
 
@@ -44,10 +48,15 @@ struct artifact {
     struct layer *layers;
     size_t layer_count;
     json_t *manifest, *config;
-    json_t *lock; /* whole: {"lock_version","platform","managers"} */
+    /* Into the config; NULL where an image of others has none. */
+    const json_t *lock; /* whole: {"lock_version","platform","managers"} */
+    const json_t *bins, *platform, *path, *env;
+    /* Blobs that are no layers. */
+    struct digest config_digest, recipe_digest; /* recipe_digest all zero: none */
 };
 
 struct artifact_spec {
+    const char *name; /* for lists, no part of the artifact; NULL: none */
     const struct artifact_part *parts;
     size_t part_count;
     const json_t *lock;
@@ -58,7 +67,8 @@ struct artifact_spec {
     enum compression compression;
 };
 
-/* Plans layers, checks for clashes, writes config and manifest blobs, then the index row. */
+/* Plans layers, checks for clashes, writes config and manifest blobs, has all of it reach the
+ * disk, then writes the index row. */
 bool artifact_publish(struct store *s, const struct artifact_spec *spec, struct artifact **out,
                       struct err *err);
 bool artifact_load(struct store *s, const struct digest *digest, struct artifact **out,
@@ -75,6 +85,10 @@ void layer_reader_free(struct layer_reader *r);
 /* Re-hashes everything the artifact is made of. */
 bool artifact_verify(struct store *s, const struct artifact *a, struct err *err);
 
+/* An artifact whose blobs are all in the store already (pulled, imported): the row alone. */
+bool artifact_adopt(struct store *s, const struct digest *digest, const char *name,
+                    struct err *err);
+
 /* Build keys: what a canonical (lock, platform, packer version, compression, options) became. */
 bool artifact_find_key(struct store *s, const struct digest *key, struct digest *artifact);
 bool artifact_put_key(struct store *s, const struct digest *key, const struct digest *artifact,
@@ -83,10 +97,10 @@ bool artifact_put_key(struct store *s, const struct digest *key, const struct di
 /* `reference`: "sha256:HEX" or an unambiguous prefix of at least 6 letters of it. */
 bool artifact_lookup(struct store *s, struct span reference, struct digest *out, struct err *err);
 
-/* Newest first: {"digest","created_ms","size","layers","name"} objects. */
+/* Newest first: {"digest","created_ms","used_ms","size","layers","name"} objects. */
 bool artifact_list(struct store *s, json_t **out, struct err *err);
 
-/* The sum of what artifacts, layers and cached segments share is kept once. Exports: */
+/* Exports; nothing of the store's is changed. */
 bool artifact_export_oci(struct store *s, const struct artifact *a, const char *dir,
                          const char *tag, struct err *err); /* OCI image layout folder */
 bool artifact_export_oci_archive(struct store *s, const struct artifact *a, const char *file,

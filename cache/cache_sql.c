@@ -76,3 +76,8 @@ const struct sql_schema cache_schema = {
     .statements = statements,
     .statement_count = CACHE_SQL_COUNT,
 };
+
+bool cache_sql_wait_for_disk(struct sql *db, bool wait, struct err *err)
+{
+    return sql_exec(db, wait ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", err);
+}

@@ -35,4 +35,7 @@ enum cache_sql {
 
 extern const struct sql_schema cache_schema;
 
+/* Whether a commit waits for the disk (pins, artifacts) or may be lost to a power cut. */
+bool cache_sql_wait_for_disk(struct sql *db, bool wait, struct err *err);
+
 #endif

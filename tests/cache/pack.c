@@ -115,3 +115,48 @@ struct span pack_noise(struct arena *a, size_t len, unsigned seed)
         out[n] = (char)(next(&x) >> 11);
     return span_of(out, len);
 }
+
+struct artifact_part pack_part(struct store *s, const char *manager, const char *name,
+                               struct segment_plan *plan, enum compression c)
+{
+    struct err err = {0};
+    struct artifact_part part = {.manager = manager, .name = name, .kind = "package"};
+    ck_assert_msg(pack_build(s, plan, c, 1, &part.segment, &err), "%s", err.text);
+    return part;
+}
+
+struct artifact_part pack_simple(struct store *s, const char *manager, const char *name, size_t len,
+                                 enum compression c)
+{
+    struct segment_plan plan;
+    segment_plan_init(&plan);
+    unsigned seed = (unsigned)digest_of(span_str(name)).bytes[0];
+    segment_add_file(&plan, span_str(arena_printf(plan.arena, "opt/%s/%s", manager, name)), 0644,
+                     pack_text(plan.arena, len, seed));
+    return pack_part(s, manager, name, &plan, c);
+}
+
+struct artifact *pack_publish(struct store *s, const struct artifact_part *parts, size_t count,
+                              struct err *err)
+{
+    AUTO_JSON json_t *lock = json_pack("{s:i}", "lock_version", 1);
+    AUTO_JSON json_t *path = json_pack("[s,s]", "/opt/a/bin", "/opt/b/bin");
+    AUTO_JSON json_t *env = json_pack("{s:s,s:s}", "B", "2", "A", "1");
+    AUTO_JSON json_t *bins = json_pack("[s]", "tool");
+    AUTO_JSON json_t *platform = json_pack("{s:s,s:s}", "os", "linux", "arch", "x86_64");
+    struct artifact *a = NULL;
+    struct artifact_spec spec = {
+        .name = "test",
+        .parts = parts,
+        .part_count = count,
+        .lock = lock,
+        .path = path,
+        .env = env,
+        .bins = bins,
+        .platform = platform,
+        .source_date_epoch = EPOCH,
+        .compression = count ? parts[0].segment.compression : COMPRESS_ZSTD,
+    };
+    artifact_publish(s, &spec, &a, err);
+    return a;
+}
