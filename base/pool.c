@@ -138,7 +138,7 @@ static void on_closed(uv_handle_t *wake)
     free(p);
 }
 
-void pool_free(struct pool *p)
+void pool_close(struct pool *p)
 {
     if (!p)
         return;

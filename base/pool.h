@@ -33,6 +33,6 @@ void pool_submit(struct pool *p, struct pool_task *t, int64_t priority);
 
 /* Waits for the tasks that run, drops the waiting ones without done(), stops the threads.
  * The loop must run once more for the handle to close. */
-void pool_free(struct pool *p);
+void pool_close(struct pool *p);
 
 #endif

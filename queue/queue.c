@@ -91,7 +91,7 @@ static int64_t or_default(int64_t value, int64_t fallback)
     return value > 0 ? value : fallback;
 }
 
-void queue_init(struct queue *q, const struct queue_ops *ops, const struct queue_options *options)
+void queue_setup(struct queue *q, const struct queue_ops *ops, const struct queue_options *options)
 {
     static const struct queue_options none;
     const struct queue_options *o = options ? options : &none;

@@ -189,7 +189,7 @@ enum job_state queue_next_state(struct queue *q, const struct job *job,
                                 int64_t *not_before_ms);
 
 /* For back ends. */
-void queue_init(struct queue *q, const struct queue_ops *ops, const struct queue_options *options);
+void queue_setup(struct queue *q, const struct queue_ops *ops, const struct queue_options *options);
 void queue_new_id(const char *prefix, char *out, size_t size); /* prefix + 24 base-58 characters */
 bool queue_check_new(const struct queue_new *n, struct err *err);
 

@@ -815,7 +815,7 @@ struct queue *queue_sqlite_new(struct sql *db, const struct queue_options *optio
     if (!set)
         return NULL;
     struct queue_sqlite *s = MEM_NEW(struct queue_sqlite);
-    queue_init(&s->base, &ops, options);
+    queue_setup(&s->base, &ops, options);
     s->db = db;
     s->set = set;
     return &s->base;

@@ -15,7 +15,7 @@ bool engine_open(struct engine *e, uv_loop_t *loop, const struct engine_options 
 void engine_close(struct engine *e)
 {
     http_client_free(TAKE(e->http));
-    pool_free(TAKE(e->pool));
+    pool_close(TAKE(e->pool));
     packer_free(TAKE(e->packer));
     discovery_free(TAKE(e->discovery));
     platform_free(TAKE(e->host));

@@ -471,7 +471,7 @@ struct solver *solver_new(const struct solver_provider *p, const struct solver_d
     return s;
 }
 
-void solver_free(struct solver *s)
+void solver_discard(struct solver *s)
 {
     if (!s)
         return;

@@ -81,7 +81,7 @@ enum solver_status {
 
 struct solver *solver_new(const struct solver_provider *p, const struct solver_dependency *root,
                           size_t root_count);
-void solver_free(struct solver *s); /* NULL is fine */
+void solver_discard(struct solver *s); /* NULL is fine */
 
 enum solver_status solver_step(struct solver *s);
 

@@ -41,7 +41,7 @@ START_TEST(every_task_runs_once_and_is_reported_once)
     uv_run(&loop, UV_RUN_DEFAULT);
     for (int i = 0; i < 1000; i++)
         ck_assert(jobs[i].ran == 11 && children[i].ran == 11);
-    pool_free(p);
+    pool_close(p);
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&loop), 0);
 }
@@ -77,7 +77,7 @@ START_TEST(higher_priority_first_then_in_order)
     uv_run(&loop, UV_RUN_DEFAULT);
     for (int i = 0; i < 6; i++)
         ck_assert_int_eq(order[i], want[i]);
-    pool_free(p);
+    pool_close(p);
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&loop), 0);
 }

@@ -43,7 +43,7 @@ bool pack_build(struct store *s, struct segment_plan *plan, enum compression c, 
     ck_assert(!done);
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert(done);
-    pool_free(pool);
+    pool_close(pool);
     packer_free(packer);
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&loop), 0);

@@ -452,7 +452,7 @@ START_TEST(cancelling_ends_the_job_once)
     ck_assert_int_eq(jobs[0].err.code, ERR_CANCELLED);
     ck_assert(jobs[1].err.code == ERR_CANCELLED || _i > 0);
     ck_assert_int_eq(jobs[2].err.code, ERR_NONE);
-    pool_free(pool);
+    pool_close(pool);
     packer_free(packer);
     uv_run(&loop, UV_RUN_DEFAULT);
     uv_loop_close(&loop);

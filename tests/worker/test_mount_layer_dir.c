@@ -496,7 +496,7 @@ static void unpack_many(struct layer_dirs *d, size_t n, size_t bad, struct outco
         ck_assert_int_eq(layer_dirs_has(d, &sources[i].digest), bad == n);
         buf_release(&tars[i]);
     }
-    pool_free(pool);
+    pool_close(pool);
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(uv_loop_close(&loop), 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What an install brings along. Each case is a small archive; the expectations are what apt-get -s
  * --no-install-recommends does with it. */
-#include "resolvers/apt/walk.h"
+#include "resolvers/apt/check.h"
 #include "tests/test_main.h"
 
 struct scene {
@@ -121,7 +121,7 @@ START_TEST(the_walk_chooses_as_apt_does)
     open_scene(&s, cases[_i].list, cases[_i].second, cases[_i].status);
     struct apt_request r = {span_str(cases[_i].ask), span_str(cases[_i].version),
                             span_str(cases[_i].suite)};
-    bool ok = apt_walk(s.u, &r, 1, &err);
+    bool ok = apt_walk(s.u, &r, 1, &err) && apt_check(s.u, &err);
     ck_assert_msg(ok, "%d: %s", _i, err.text);
     ck_assert_str_eq(outcome(&s), cases[_i].want);
     close_scene(&s);
@@ -157,12 +157,47 @@ START_TEST(failures_name_the_package_and_the_cause)
 }
 END_TEST
 
+static const struct {
+    const char *list, *status, *ask, *want; /* want NULL: unsolvable */
+    const char *words;
+} corners[] = {
+    /* The first alternative excludes what comes later: another way is found. */
+    {P("a", "1", "Depends: b | c, d\n") P("b", "1", "Conflicts: d\n") P("c", "1", "")
+         P("d", "1", ""),
+     NULL, "a", "a=1 c=1 d=1", NULL},
+    /* Something installed would lose its dependency: it goes too. */
+    {P("a", "1", "Conflicts: l\n"), S("l", "1", "") S("user", "1", "Depends: l\n"), "a",
+     "-l -user a=1", NULL},
+    {P("a", "1", "Depends: b, c\n") P("b", "1", "Conflicts: c\n") P("c", "1", ""), NULL, "a", NULL,
+     "conflicts with c"},
+    {P("a", "1", "Depends: b (>= 2)\n") P("b", "1", ""), NULL, "a", NULL, "b >= 2"},
+};
+
+START_TEST(corners_are_searched_and_conflicts_told_in_words)
+{
+    struct scene s;
+    struct err err = {0};
+    open_scene(&s, corners[_i].list, NULL, corners[_i].status);
+    struct apt_request r = {span_str(corners[_i].ask), SPAN(""), SPAN("")};
+    bool ok = apt_choose(s.u, &r, 1, &err);
+    if (corners[_i].want) {
+        ck_assert_msg(ok, "%s", err.text);
+        ck_assert_str_eq(outcome(&s), corners[_i].want);
+    } else {
+        ck_assert(!ok && err.code == ERR_UNRESOLVABLE);
+        ck_assert_msg(strstr(err.text, corners[_i].words), "%s", err.text);
+    }
+    close_scene(&s);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("apt_walk");
     TCase *tc = tcase_create("walk");
     tcase_add_loop_test(tc, the_walk_chooses_as_apt_does, 0, COUNT(cases));
     tcase_add_loop_test(tc, failures_name_the_package_and_the_cause, 0, COUNT(failures));
+    tcase_add_loop_test(tc, corners_are_searched_and_conflicts_told_in_words, 0, COUNT(corners));
     suite_add_tcase(s, tc);
     return s;
 }

@@ -159,7 +159,7 @@ static char *result_of(const char *text, int waits)
     } else {
         solver_explain(s, &b);
     }
-    solver_free(s);
+    solver_discard(s);
     arena_free(u.arena);
     return buf_take(&b);
 }
@@ -295,7 +295,7 @@ START_TEST(random_universes_agree_with_exhaustive_search)
             ck_assert(why.len > 0);
             failed++;
         }
-        solver_free(s);
+        solver_discard(s);
         arena_free(u.arena);
     }
     ck_assert_int_gt(solved, 50);
