@@ -185,6 +185,8 @@ static bool check_platform(struct npm_graph *g, const struct npm_target *target,
 static void mark_wanted(struct npm_graph *g)
 {
     struct npm_set queue = {0};
+    for (size_t i = 0; i < g->nodes.n; i++)
+        g->nodes.v[i]->wanted = false;
     g->root->wanted = true;
     *VEC_PUSH(&queue) = g->root;
     for (size_t i = 0; i < queue.n; i++) {
@@ -224,23 +226,27 @@ static int by_bytes(const void *a, const void *b)
 }
 
 bool npm_finish(struct npm_graph *g, const struct npm_target *target, struct npm_warnings *w,
-                struct npm_set *out, struct err *err)
+                struct err *err)
 {
     mark_required(g);
     struct npm_set all = all_nodes(g);
     bool ok = check_failures(g, &all, w, err) && check_platform(g, target, &all, w, err);
-    if (ok) {
-        mark_wanted(g);
-        VEC(struct placed_path) paths = {0};
-        for (size_t i = 0; i < all.n; i++)
-            if (installed(all.v[i]) && !npm_node_in_bundle(g, all.v[i]))
-                *VEC_PUSH(&paths) = (struct placed_path){npm_node_path(g, all.v[i]), all.v[i]};
-        if (paths.n)
-            qsort(paths.v, paths.n, sizeof(*paths.v), by_bytes);
-        for (size_t i = 0; i < paths.n; i++)
-            *VEC_PUSH(out) = paths.v[i].node;
-        VEC_FREE(&paths);
-    }
     VEC_FREE(&all);
     return ok;
+}
+
+void npm_list(struct npm_graph *g, struct npm_set *out)
+{
+    struct npm_set all = all_nodes(g);
+    VEC(struct placed_path) paths = {0};
+    mark_wanted(g);
+    for (size_t i = 0; i < all.n; i++)
+        if (installed(all.v[i]))
+            *VEC_PUSH(&paths) = (struct placed_path){npm_node_path(g, all.v[i]), all.v[i]};
+    if (paths.n)
+        qsort(paths.v, paths.n, sizeof(*paths.v), by_bytes);
+    for (size_t i = 0; i < paths.n; i++)
+        *VEC_PUSH(out) = paths.v[i].node;
+    VEC_FREE(&paths);
+    VEC_FREE(&all);
 }

@@ -14,8 +14,10 @@ void npm_graph_free(struct npm_graph *g)
         return;
     for (size_t i = 0; i < g->nodes.n; i++)
         map_release(&g->nodes.v[i]->children);
-    for (size_t i = 0; i < g->name_list.n; i++)
+    for (size_t i = 0; i < g->name_list.n; i++) {
         VEC_FREE(&g->name_list.v[i]->in_tree);
+        VEC_FREE(&g->name_list.v[i]->known);
+    }
     VEC_FREE(&g->nodes);
     VEC_FREE(&g->name_list);
     map_release(&g->names);

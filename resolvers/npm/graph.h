@@ -32,6 +32,7 @@
 #include "resolvers/npm/spec.h"
 
 struct npm_node;
+struct npm_inside;
 
 /* A name, once. Folders whose names differ only in case collide on some file systems, so npm
  * treats them as one place: `fold` is the same for both. */
@@ -39,6 +40,7 @@ struct npm_name {
     struct span text;
     struct npm_name *fold;
     VEC(struct npm_node *) in_tree; /* nodes of the tree being built, oldest first */
+    VEC(struct npm_want *) known;   /* wants of that name that are READY and crawled */
 };
 
 /* What a name and a spec mean, found out once. */
@@ -51,7 +53,10 @@ struct npm_want {
     enum npm_want_state state;
     const struct npm_manifest *manifest; /* of READY */
     struct err *err;                     /* of FAILED or malformed */
-    void *ctx;                           /* the one who finds out: its own notes */
+    const void *asked_by;                /* who finds it out, once asked */
+    unsigned crawled;                    /* how far its dependencies were asked for already */
+    bool top, pinned;                    /* will be installed as soon as it is known */
+    bool certain;                        /* and has been announced */
 };
 
 enum npm_edge_error {
@@ -77,6 +82,8 @@ struct npm_node {
     struct npm_name *name;
     const struct npm_manifest *package; /* NULL: the root, or it could not be loaded */
     const struct npm_want *failure;     /* why it could not be loaded; NULL: it was */
+    const struct npm_manifest *detail;  /* the registry's own words where `package` lacks some */
+    const struct npm_inside *inside;    /* its tarball, where that was looked into */
     struct npm_node *root, *parent;
     struct npm_node *source;      /* of a virtual root: whom it stands for */
     struct npm_node *link_target; /* a link to another node: no package of its own */

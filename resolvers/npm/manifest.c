@@ -19,6 +19,7 @@ struct raw {
     struct map peer_optional; /* name -> self */
     struct span bin, bundled, bundled_too, directories, dist, engines, scripts;
     struct span os, cpu, libc;
+    bool locked; /* an entry of a lock file */
 };
 
 static void pairs_read(struct jscan *j, struct arena *a, struct pairs *p)
@@ -344,6 +345,16 @@ static void deprecated_read(struct jscan *j, struct arena *a, struct npm_manifes
         m->deprecated = SPAN("deprecated");
 }
 
+/* In a lock file of version 1 the dependencies are what lies inside, which is no list of what
+ * is needed: its values are objects. */
+static void dependencies_read(struct jscan *j, struct arena *a, struct raw *r)
+{
+    bool odd = r->deps.odd;
+    pairs_read(j, a, &r->deps);
+    if (r->locked)
+        r->deps.odd = odd;
+}
+
 static void member_read(struct jscan *j, struct arena *a, struct span key, struct npm_manifest *m,
                         struct raw *r, struct span *version)
 {
@@ -373,7 +384,7 @@ static void member_read(struct jscan *j, struct arena *a, struct span key, struc
     else if (span_eq(key, SPAN("version")))
         jscan_string(j, a, version);
     else if (span_eq(key, SPAN("dependencies")))
-        pairs_read(j, a, &r->deps);
+        dependencies_read(j, a, r);
     else if (span_eq(key, SPAN("optionalDependencies")))
         pairs_read(j, a, &r->optional);
     else if (span_eq(key, SPAN("peerDependencies")))
@@ -384,8 +395,14 @@ static void member_read(struct jscan *j, struct arena *a, struct span key, struc
         peer_meta_read(j, a, &r->peer_optional);
     else if (span_eq(key, SPAN("deprecated")))
         deprecated_read(j, a, m);
-    else if (span_eq(key, SPAN("_hasShrinkwrap")))
+    else if (span_eq(key, r->locked ? SPAN("hasShrinkwrap") : SPAN("_hasShrinkwrap")))
         jscan_bool(j, &m->shrinkwrap);
+    else if (r->locked && span_eq(key, SPAN("requires")))
+        pairs_read(j, a, &r->deps);
+    else if (r->locked && span_eq(key, SPAN("resolved")))
+        jscan_string(j, a, &m->tarball);
+    else if (r->locked && span_eq(key, SPAN("integrity")))
+        jscan_string(j, a, &m->integrity);
     else if (span_eq(key, SPAN("hasInstallScript")))
         jscan_bool(j, &m->install_script);
     else
@@ -421,28 +438,45 @@ static bool check(const struct jscan *j, const struct raw *r, struct npm_manifes
     return true;
 }
 
+static bool parse(struct arena *a, struct span json, struct raw *r, struct npm_manifest *out,
+                  struct err *err)
+{
+    struct jscan j = jscan_of(json);
+    struct span key, version = SPAN("");
+    if (!jscan_object(&j))
+        return err_set(err, ERR_BAD_ARCHIVE, "it is not a JSON object");
+    while (jscan_key(&j, a, &key))
+        member_read(&j, a, key, out, r, &version);
+    if (!check(&j, r, out, version, a, err))
+        return false;
+    deps_read(a, r, out);
+    bundled_read(a, r, out);
+    bins_read(a, r->bin, out);
+    directories_read(a, out, r->directories);
+    scripts_read(a, out, r->scripts);
+    engines_read(a, out, r->engines);
+    list_read(a, r->os, &out->os);
+    list_read(a, r->cpu, &out->cpu);
+    list_read(a, r->libc, &out->libc);
+    if (!r->locked)
+        dist_read(a, out, r->dist);
+    else if (!npm_integrity_parse(out->integrity, &out->hash))
+        out->integrity = SPAN("");
+    return true;
+}
+
 bool npm_manifest_parse(struct arena *a, struct span json, struct npm_manifest *out,
                         struct err *err)
 {
     __attribute__((cleanup(raw_release))) struct raw r = {0};
-    struct jscan j = jscan_of(json);
-    struct span key, version = SPAN("");
     *out = (struct npm_manifest){0};
-    if (!jscan_object(&j))
-        return err_set(err, ERR_BAD_ARCHIVE, "it is not a JSON object");
-    while (jscan_key(&j, a, &key))
-        member_read(&j, a, key, out, &r, &version);
-    if (!check(&j, &r, out, version, a, err))
-        return false;
-    deps_read(a, &r, out);
-    bundled_read(a, &r, out);
-    bins_read(a, r.bin, out);
-    directories_read(a, out, r.directories);
-    scripts_read(a, out, r.scripts);
-    engines_read(a, out, r.engines);
-    dist_read(a, out, r.dist);
-    list_read(a, r.os, &out->os);
-    list_read(a, r.cpu, &out->cpu);
-    list_read(a, r.libc, &out->libc);
-    return true;
+    return parse(a, json, &r, out, err);
+}
+
+bool npm_manifest_parse_locked(struct arena *a, struct span name, struct span json,
+                               struct npm_manifest *out, struct err *err)
+{
+    __attribute__((cleanup(raw_release))) struct raw r = {.locked = true};
+    *out = (struct npm_manifest){.name = name};
+    return parse(a, json, &r, out, err);
 }

@@ -62,6 +62,12 @@ struct npm_manifest {
 bool npm_manifest_parse(struct arena *a, struct span json, struct npm_manifest *out,
                         struct err *err);
 
+/* An entry of an npm-shrinkwrap.json: the same fields, with the name of its folder when it has
+ * none itself, `requires` for dependencies (version 1), `resolved` and `integrity`. One without
+ * a version is malformed. */
+bool npm_manifest_parse_locked(struct arena *a, struct span name, struct span json,
+                               struct npm_manifest *out, struct err *err);
+
 /* The strongest hash of an SRI list ("sha1-... sha512-..."), its first value. False: none. */
 bool npm_integrity_parse(struct span sri, struct hash *out);
 

@@ -203,10 +203,13 @@ static void put_known(struct npm_packument *p, struct buf *out)
 const struct npm_manifest *npm_pick(struct npm_packument *p, const struct npm_spec *spec,
                                     const struct npm_target *t, struct err *err)
 {
-    const struct npm_manifest *m = spec->kind == NPM_SPEC_VERSION ? pick_version(p, spec, t)
-                                   : spec->kind == NPM_SPEC_TAG   ? pick_tag(p, spec->text, t)
-                                   : spec->any                    ? pick_range(p, NULL, true, t)
-                                               : pick_range(p, spec->range, false, t);
+    const struct npm_manifest *m;
+    if (spec->kind == NPM_SPEC_VERSION)
+        m = pick_version(p, spec, t);
+    else if (spec->kind == NPM_SPEC_TAG)
+        m = pick_tag(p, spec->text, t);
+    else
+        m = pick_range(p, spec->range, spec->any, t);
     if (m)
         return m;
     AUTO_BUF struct buf known = BUF(500);

@@ -415,7 +415,18 @@ struct npm_want *npm_tree_add(struct npm_tree *t, struct span name, struct span 
     return want;
 }
 
-bool npm_tree_finish(struct npm_tree *t, struct npm_set *out, struct err *err)
+void npm_tree_warn(struct npm_tree *t, const char *text)
 {
-    return npm_finish(t->g, t->target, &t->warnings, out, err);
+    npm_warn(t->g, &t->warnings, "%s", text);
+}
+
+bool npm_tree_finish(struct npm_tree *t, struct err *err)
+{
+    return npm_finish(t->g, t->target, &t->warnings, err);
+}
+
+void npm_tree_list(struct npm_tree *t, struct npm_set *out)
+{
+    out->n = 0;
+    npm_list(t->g, out);
 }

@@ -37,9 +37,12 @@ enum npm_tree_state { NPM_TREE_WAITING, NPM_TREE_DONE, NPM_TREE_FAILED };
 /* Builds as far as what is known allows. */
 enum npm_tree_state npm_tree_build(struct npm_tree *t, struct err *err);
 
-/* After DONE: what is to be installed, in order of path. Marks nodes optional, inert (dropped
- * since they or what needs them do not suit the platform or could not be had) and wanted. */
-bool npm_tree_finish(struct npm_tree *t, struct npm_set *out, struct err *err);
+/* After DONE, once: marks what is optional, and inert what is dropped since it, or what needs
+ * it, does not suit the platform or could not be had. */
+bool npm_tree_finish(struct npm_tree *t, struct err *err);
+
+/* What is to be installed, in order of path; again after nodes were added. */
+void npm_tree_list(struct npm_tree *t, struct npm_set *out);
 
 /* What a person should know: conflicting peers, engines; texts in the graph's arena. */
 struct npm_warnings {
@@ -47,5 +50,6 @@ struct npm_warnings {
     size_t n, cap;
 };
 const struct npm_warnings *npm_tree_warnings(const struct npm_tree *t);
+void npm_tree_warn(struct npm_tree *t, const char *text);
 
 #endif

@@ -13,6 +13,7 @@ void npm_warn(struct npm_graph *g, struct npm_warnings *w, const char *fmt, ...)
 void npm_warn_conflict(struct npm_graph *g, struct npm_warnings *w, const struct npm_edge *e);
 
 bool npm_finish(struct npm_graph *g, const struct npm_target *target, struct npm_warnings *w,
-                struct npm_set *out, struct err *err);
+                struct err *err);
+void npm_list(struct npm_graph *g, struct npm_set *out);
 
 #endif
