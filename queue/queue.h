@@ -118,6 +118,7 @@ struct queue_outcome {
 struct queue_filter {
     const char *workspace; /* NULL: all */
     int state;             /* -1: all */
+    bool failed_too;       /* with JOB_FAILED: the dead as well */
     int64_t before_seq;    /* 0: from the newest on */
     size_t limit;
 };
@@ -136,6 +137,9 @@ struct queue_ops {
     void (*rollback)(struct queue *q);
     bool (*enqueue)(struct queue *q, const struct queue_new *n, int64_t now_ms,
                     struct queue_added *out, struct err *err);
+    /* The job that this key stands for, if it does; out->id empty when the key is new. */
+    bool (*known)(struct queue *q, const struct queue_new *n, int64_t now_ms, struct job *out,
+                  struct err *err);
     /* The job that is next, now running; out->id empty when there is none. */
     bool (*lease)(struct queue *q, const char *worker, int64_t now_ms, struct job *out,
                   struct err *err);

@@ -637,6 +637,19 @@ static bool op_enqueue(struct queue *q, const struct queue_new *n, int64_t now_m
     return false;
 }
 
+static bool op_known(struct queue *q, const struct queue_new *n, int64_t now_ms, struct job *out,
+                     struct err *err)
+{
+    struct queue_added added = {0};
+    bool found = false;
+    *out = (struct job){0};
+    err_clear(err);
+    if (!replay(self(q), n, now_ms, &added, &found, err))
+        return false;
+    *out = added.job;
+    return true;
+}
+
 static bool op_lease(struct queue *q, const char *worker, int64_t now_ms, struct job *out,
                      struct err *err)
 {
@@ -736,7 +749,10 @@ static bool op_list(struct queue *q, const struct queue_filter *f, struct job **
     if (f->state >= 0) {
         enum row_state last = row_state((enum job_state)f->state);
         sql_bind_int(stmt, 4, f->state == JOB_QUEUED ? ROW_READY : last);
-        sql_bind_int(stmt, 5, f->state == JOB_QUEUED ? ROW_PARKED : last);
+        sql_bind_int(stmt, 5,
+                     f->state == JOB_QUEUED                    ? ROW_PARKED
+                     : f->state == JOB_FAILED && f->failed_too ? ROW_DEAD
+                                                               : last);
     }
     VEC(struct job) list = {0};
     while (sql_next(stmt)) {
@@ -795,6 +811,7 @@ static const struct queue_ops ops = {
     .commit = op_commit,
     .rollback = op_rollback,
     .enqueue = op_enqueue,
+    .known = op_known,
     .lease = op_lease,
     .heartbeat = op_heartbeat,
     .finish = op_finish,

@@ -285,6 +285,9 @@ START_TEST(an_idempotency_key_gives_the_same_job_and_refuses_another_request)
     ck_assert_str_eq(again.job.id, first.job.id);
     ck_assert_int_eq(again.job.state, JOB_SUCCEEDED);
     job_release(&again.job);
+    AUTO_JOB struct job known = {0};
+    ck_assert(q->ops->known(q, &n, 3, &known, &err));
+    ck_assert_str_eq(known.id, first.job.id);
     n.request = &two;
     ck_assert(!q->ops->enqueue(q, &n, 4, &again, &err));
     ck_assert_int_eq(err.code, ERR_CONFLICT);
