@@ -50,6 +50,8 @@ struct resolve_job {
     uv_loop_t *loop;
     struct pool *pool;
     const struct log *log;
+    const json_t *details;  /* what discovery knows of the registry besides (discover.h) */
+    const char *base_root;  /* of the base that packages are installed over; NULL: "/" */
     const json_t *previous; /* an older lock whose versions are preferred; NULL: none */
     /* A package is certain before the resolution ends: its entry as it will stand in the lock
      * and where its bytes are now. The caller may start the download. May be NULL. */

@@ -377,6 +377,7 @@ static void start_resolve(struct build_manager *m, const json_t *specs)
         .loop = b->engine->loop,
         .pool = b->engine->pool,
         .log = b->engine->log,
+        .details = discovery_details(engine_discovery(b->engine), m->ops->manager),
         .previous = b->request->previous ? lock_part(b->request->previous, m->ops->manager) : NULL,
         .choose = on_choose,
         .progress = on_progress,

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <archive.h>
+#include <archive_entry.h>
+
+#include "resolvers/apt/resolve_priv.h"
+
+bool apt_unpack(struct span bytes, uint64_t max_bytes, struct buf *out, struct err *err)
+{
+    struct archive *a = archive_read_new();
+    struct archive_entry *entry;
+    archive_read_support_filter_xz(a);
+    archive_read_support_filter_gzip(a);
+    archive_read_support_filter_zstd(a);
+    archive_read_support_filter_bzip2(a);
+    archive_read_support_filter_lzma(a);
+    archive_read_support_format_raw(a);
+    archive_read_support_format_empty(a);
+    int r = archive_read_open_memory(a, bytes.ptr, bytes.len);
+    r = r == ARCHIVE_OK ? archive_read_next_header(a, &entry) : r;
+    out->max = max_bytes;
+    while (r == ARCHIVE_OK) {
+        char *to = buf_room(out, max_bytes - out->len < 1u << 20 ? max_bytes - out->len : 1u << 20);
+        char probe;
+        ssize_t n = archive_read_data(
+            a, to ? to : &probe,
+            to && out->len < max_bytes
+                ? (max_bytes - out->len < 1u << 20 ? max_bytes - out->len : 1u << 20)
+                : 1);
+        if (n < 0)
+            r = ARCHIVE_FATAL;
+        else if (n == 0)
+            break;
+        else if (!to || out->len == max_bytes)
+            r = ARCHIVE_FATAL;
+        else
+            out->len += (size_t)n;
+    }
+    bool ok = r == ARCHIVE_OK || r == ARCHIVE_EOF;
+    if (!ok)
+        err_set(err, ERR_BAD_ARCHIVE, "package list cannot be unpacked: %s",
+                archive_error_string(a) ? archive_error_string(a) : "larger than announced");
+    archive_read_free(a);
+    return ok;
+}
