@@ -92,6 +92,7 @@ static void restart_body(struct http_request *r)
         r->client->in_callback--;
     }
     buf_reset(&r->body);
+    http_answer_clear(&r->first);
     r->body_len = r->body_before = 0;
     r->resuming = false;
     r->range_first = 0;
@@ -140,11 +141,23 @@ static void remember_validator(struct http_request *r)
         r->validator = mem_dup_str(a->last_modified);
 }
 
+/* The answer counts as the one that began the body, whatever this one says besides. */
+static void continue_body(struct http_request *r)
+{
+    uint64_t length = r->answer.length;
+    http_answer_clear(&r->answer);
+    r->answer = r->first;
+    r->answer.length = length;
+    r->first = (struct http_answer){0};
+}
+
 /* All headers of a 2xx are in. */
 static bool begin_body(struct http_request *r)
 {
     const struct http_answer *a = &r->answer;
-    if (!(r->resuming && is_rest(r))) {
+    if (r->resuming && is_rest(r)) {
+        continue_body(r);
+    } else {
         restart_body(r);
         if (a->status == 206 && !begin_range(r))
             return false;

@@ -64,6 +64,7 @@ struct http_request {
     char curl_text[CURL_ERROR_SIZE];
 
     struct http_answer answer;
+    struct http_answer first; /* while resuming: the one that began the body */
     bool body_wanted;     /* of this answer: 2xx, and not in the way of a resumption */
     struct buf body;      /* when nobody streams, or of an error */
     uint64_t body_len;    /* decoded bytes handed on since the body's beginning */

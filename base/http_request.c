@@ -229,6 +229,11 @@ static void retry(struct http_request *r, enum err_code code, int64_t ask_ms, co
         http_fail(r, code, "%s (%d attempt%s)", text, r->attempts, r->attempts == 1 ? "" : "s");
     } else {
         describe(r, &r->last, code, text);
+        if (r->resuming && r->body_wanted) {
+            http_answer_clear(&r->first);
+            r->first = r->answer;
+            r->answer = (struct http_answer){0};
+        }
         r->state = HTTP_BACKOFF;
         r->retry_at_ms = now + wait;
         if (ask_ms > 0 && r->host->not_before_ms < r->retry_at_ms)
@@ -364,6 +369,7 @@ void http_attempt_stalled(struct http_request *r)
 void http_request_free(struct http_request *r)
 {
     http_answer_clear(&r->answer);
+    http_answer_clear(&r->first);
     buf_release(&r->body);
     free((char *)r->get.accept);
     free((char *)r->get.if_none_match);

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* registry.h - cached, revalidated metadata from a manager's registry, and package bytes.
  *
- * A registry is a list of base URLs (mirrors in order) that discovery found. Metadata comes
- * from the cache while it is fresh (its max-age, else the caller's ttl), is revalidated with
- * its validators after that, and is used stale with a warning when the network fails and the
- * copy is not older than a day; offline, any copy serves. Package bytes are hashed while they
- * arrive and become blobs only when they match what was promised.
+ * A registry is a list of base URLs (mirrors in order) that discovery found; the next one is asked
+ * when one fails or does not have a thing (404, 410), and one that failed comes last for a while.
+ * Metadata comes from the cache while it is fresh (its max-age, else the caller's ttl; what is
+ * absent a minute at most), is revalidated with its validators after that, and is used stale with
+ * a warning when the network fails and the copy is not older than a day; offline or forbidden, any
+ * copy serves. Equal requests under way are one. Package bytes are hashed while they arrive, a
+ * few MiB of memory at most each, and become blobs only when they match what was promised.
  *
  * Ownership: strings given to a start function are copied. A reply's body is valid until done()
- *            returns; registry_keep copies or holds it longer.
+ *            returns; registry_keep holds it longer. Free a client after all done()s, and before
+ *            its pool, store and HTTP client; the loop must run once more.
  * Units:     bytes, milliseconds.
  * Errors:    get->err: those of http.h; 404, 410 and 451 are answers (status tells).
- *            ERR_NO_REGISTRY when discovery found none, saying where it looked;
- *            ERR_POLICY when the environment's networking forbids registries.
- * Threads:   loop thread. done() exactly once, never from inside the start functions. */
+ *            ERR_INVALID for a path with ".." or control characters; ERR_OFFLINE or, when the
+ *            environment's networking forbids registries, ERR_POLICY for what is not cached.
+ *            A fetch: also ERR_DIGEST_MISMATCH with both hashes, ERR_REGISTRY when the file is
+ *            absent, and the store's.
+ * Threads:   loop thread. done() exactly once, never from inside the functions here. A done() may
+ *            start, cancel and free requests, its own included. */
 #ifndef STRATA_RESOLVERS_REGISTRY_H
 #define STRATA_RESOLVERS_REGISTRY_H
 
@@ -54,6 +60,7 @@ struct registry_options {
 };
 
 struct registry_client; /* one manager's registry + http + store */
+struct registry_body;
 
 struct registry_client *registry_client_new(uv_loop_t *loop, struct http_client *http,
                                             struct store *store, struct pool *pool,
@@ -79,16 +86,22 @@ struct registry_get {
     struct err err;
     int status; /* 200, 206, 404, 410, 451; 200 for cached copies (206 for ranges) */
     struct span body;
-    const char *content_type;  /* NULL: not told */
-    const char *url;           /* where it came from, after redirects: base of relative links */
-    const char *content_range; /* of a 206 */
-    bool from_cache;
-    void *state; /* the client's own */
+    const char *content_type;   /* NULL: not told */
+    const char *url;            /* where it came from, after redirects: base of relative links */
+    const char *content_range;  /* of a 206 */
+    bool from_cache;            /* nothing was asked */
+    struct registry_body *held; /* behind body: for registry_keep */
+    void *state;                /* the client's own */
 };
 
-/* `get` is the caller's and stays put until done() returned. */
+/* `get` is the caller's and stays put until done() is called. */
 void registry_get(struct registry_client *c, struct registry_get *get);
-void registry_get_cancel(struct registry_get *get); /* done() follows with ERR_CANCELLED */
+/* done() follows with ERR_CANCELLED; after done() it does nothing. */
+void registry_get_cancel(struct registry_get *get);
+
+/* Inside done(): the body stays where it is until registry_drop, which any thread may call. */
+struct registry_body *registry_keep(struct registry_get *get);
+void registry_drop(struct registry_body *b); /* NULL is fine */
 
 /* The path of an URL below one of the registry's base URLs (no host in it), or the empty span
  * when it lies elsewhere. */
@@ -99,6 +112,9 @@ struct registry_fetch {
     const char *url;      /* absolute, or a path below the base URL */
     struct hash expect;   /* algo HASH_NONE: nothing was promised (the caller must justify) */
     uint64_t expect_size; /* 0: unknown */
+    /* With HASH_NONE: what this URL once gave is not asked for again (a version's file, which the
+     * caller checks by other means). */
+    bool immutable;
     uint64_t max_bytes;
     int priority;
     void (*progress)(struct registry_fetch *f); /* may be NULL; received and total changed */

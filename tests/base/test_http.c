@@ -291,6 +291,8 @@ START_TEST(a_broken_body_is_completed)
         (struct http_get){.raw = true, .on_data = break_cases[_i].stream ? on_data : NULL});
     ck_assert_msg(!g.err.code, "%s", g.err.text);
     ck_assert(span_eq(buf_span(&g.body), a.body));
+    ck_assert(g.status == 200 && !g.content_range[0]);
+    ck_assert_str_eq(g.etag, a.etag ? a.etag : "");
     if (!a.chunked)
         ck_assert_int_eq(g.total, a.body.len);
     const char *range = test_server_header(b.server, "/f", 1, "Range");
@@ -509,6 +511,7 @@ START_TEST(a_part_that_broke_off_is_completed)
     ck_assert_msg(!g.err.code && g.status == 206, "%s", g.err.text);
     ck_assert(span_eq(buf_span(&g.body), span_slice(a.body, 89000, 90000)));
     ck_assert_str_eq(test_server_header(b.server, "/r", 1, "Range"), "bytes=89300-89999");
+    ck_assert_str_eq(g.content_range, "bytes 89000-89999/90000");
     buf_release(&g.body);
     bench_release(&b);
 }
