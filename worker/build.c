@@ -48,6 +48,8 @@ void build_settle(struct build *b)
     if (b->open > 0 || b->finished)
         return;
     b->finished = true;
+    if (b->holding)
+        store_unhold(b->engine->store);
     for (size_t i = 0; i < b->manager_count; i++) {
         if (!b->failed)
             build_set_phase(&b->managers[i], PHASE_DONE);
@@ -233,6 +235,7 @@ static bool publish(struct build *b, struct err *err)
             .segment = b->units.v[i]->segment,
         };
     struct artifact_spec spec = {
+        .name = b->request->name,
         .parts = parts,
         .part_count = b->units.n,
         .lock = essence,
@@ -435,8 +438,9 @@ static bool add_managers(struct build *b, struct err *err)
 
 static bool begin(struct build *b, struct err *err)
 {
-    if (!add_managers(b, err) || !request_key(b, err))
+    if (!add_managers(b, err) || !request_key(b, err) || !store_hold(b->engine->store, err))
         return false;
+    b->holding = true;
     if (recall(b))
         return true;
     for (size_t i = 0; i < b->manager_count; i++)

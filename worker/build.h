@@ -39,6 +39,7 @@ enum build_phase {
 const char *build_phase_name(enum build_phase phase);
 
 struct build_request {
+    const char *name;       /* of the environment, for lists; NULL: none */
     const json_t *packages; /* {"pip":["a==1",...],...}, specs parsed before */
     const json_t *lock;     /* reproduce this one; NULL: resolve */
     const json_t *previous; /* prefer this lock's versions; NULL: the newest */

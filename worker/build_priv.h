@@ -66,6 +66,7 @@ struct build {
     uv_timer_t timer; /* the first step, out of build_start's reach */
     size_t open;
     bool failed, finished, cancelled;
+    bool holding; /* the store keeps what we make from being collected */
     int64_t started_ms;
     struct digest request_key, key;
     struct arena *arena;

@@ -7,9 +7,6 @@
 #include "worker/mount/layer_dir.h"
 #include "worker/mount/run.h"
 
-/* Where all but apt's files of an environment are. */
-#define MANAGED_ROOT "/opt/managed-env/"
-
 /* ---- a layer's bytes, from its segments ---------------------------------------------------- */
 
 struct layer_bytes {
@@ -85,29 +82,25 @@ static bool unpack_missing(struct cli *c, struct layer_dirs *dirs, const struct 
     return u.err.code == 0;
 }
 
-/* ---- the environment's variables, out of the config ----------------------------------------- */
+/* ---- the environment's variables ----------------------------------------- */
 
-/* Config.Env holds the variables, and PATH with the environment's folders before the usual ones:
- * only the former are taken over, since the command goes on seeing this machine's own PATH. */
-static void split_env(const struct artifact *a, struct arena *arena, const char ***env,
-                      const char ***path)
+/* Variables as "KEY=VALUE" and the folders for PATH, both NULL-terminated. */
+static void take_environment(const struct artifact *a, struct arena *arena, const char ***env,
+                             const char ***path)
 {
-    const json_t *list = json_object_get(json_object_get(a->config, "config"), "Env");
-    size_t i, n = 0, folders = 0;
+    const char *key;
+    size_t i, n = 0;
     json_t *v;
-    *env = arena_array(arena, json_array_size(list) + 1, sizeof(**env));
-    *path = arena_array(arena, ARTIFACT_MAX_LAYERS, sizeof(**path));
-    json_array_foreach (list, i, v) {
-        struct span text = span_of(json_string_value(v), json_string_length(v)), rest, folder;
-        if (!span_starts(text, SPAN("PATH="))) {
-            (*env)[n++] = arena_str(arena, text);
-            continue;
-        }
-        rest = span_skip(text, 5);
-        while (span_next(&rest, ':', &folder))
-            if (span_starts(folder, SPAN(MANAGED_ROOT)) && folders + 1 < ARTIFACT_MAX_LAYERS)
-                (*path)[folders++] = arena_str(arena, folder);
+    *env = arena_array(arena, json_object_size(a->env) + 1, sizeof(**env));
+    json_object_foreach ((json_t *)(uintptr_t)a->env, key, v) {
+        if (json_is_string(v))
+            (*env)[n++] = arena_printf(arena, "%s=%s", key, json_string_value(v));
     }
+    *path = arena_array(arena, json_array_size(a->path) + 1, sizeof(**path));
+    n = 0;
+    json_array_foreach (a->path, i, v)
+        if (json_is_string(v))
+            (*path)[n++] = json_string_value(v);
 }
 
 static bool mount_and_run(struct cli *c, const struct artifact *a, const char *const *argv,
@@ -130,7 +123,7 @@ static bool mount_and_run(struct cli *c, const struct artifact *a, const char *c
     }
     if (ok) {
         const char **env, **path;
-        split_env(a, arena, &env, &path);
+        take_environment(a, arena, &env, &path);
         struct run_spec spec = {
             .lower_dirs = lower,
             .lower_count = a->layer_count,

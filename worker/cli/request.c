@@ -169,6 +169,7 @@ bool cli_request_open(struct cli *c, const char *file, struct cli_request *r, st
     if (open_environment(c, r, err) && cli_engine(c, err)) {
         bool offline = cli_flag(&c->args, "offline") || settings_bool(c->settings, "offline");
         r->build = (struct build_request){
+            .name = r->environment->name,
             .packages = json_object_get(r->environment->config, "packages"),
             .policy = &r->environment->policy,
             .bytecode =
