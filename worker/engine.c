@@ -49,9 +49,11 @@ struct discovery *engine_discovery(struct engine *e)
     return e->discovery;
 }
 
-const struct platform *engine_host_platform(struct engine *e, struct err *err)
+const struct platform *engine_host_platform(struct engine *e)
 {
-    if (!e->host)
-        platform_probe(&e->host, e->store, err);
+    if (!e->host) {
+        struct platform_options options = {.store = e->store};
+        platform_probe(&options, &e->host, NULL);
+    }
     return e->host;
 }

@@ -44,6 +44,6 @@ void engine_close(struct engine *e); /* then run the loop once more */
 /* Each is made when first asked for: a warm build needs neither the network nor the clients. */
 struct http_client *engine_http(struct engine *e, struct err *err);
 struct discovery *engine_discovery(struct engine *e);
-const struct platform *engine_host_platform(struct engine *e, struct err *err);
+const struct platform *engine_host_platform(struct engine *e);
 
 #endif

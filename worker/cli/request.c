@@ -132,7 +132,7 @@ static bool choose_platform(struct cli *c, struct cli_request *r, struct err *er
                        "the sessions' machine with platform: {python: \"3.11\", node: \"20\"}",
                        r->environment->base);
     if (!r->environment->platform) {
-        r->build.platform = engine_host_platform(&c->engine, err);
+        r->build.platform = engine_host_platform(&c->engine);
     } else {
         platform_from_json(r->environment->platform, &r->declared, err);
         r->build.platform = r->declared;
