@@ -13,6 +13,12 @@ static const struct finder {
     const char *example; /* what to write into the configuration */
     const char *client;  /* what to set up instead */
 } finders[] = {
+    {"apt", discover_apt, "apt: [\"deb https://mirror.example.com/debian bookworm main\"]",
+     "an entry in apt's sources"},
+    {"cargo", discover_cargo, "cargo: https://index.example.com/",
+     "cargo, or a [source.crates-io] replacement in its config.toml"},
+    {"gem", discover_gem, "gem: https://gems.example.com/", "rubygems, or :sources: in .gemrc"},
+    {"go", discover_go, "go: https://proxy.example.com", "go, or the variable GOPROXY"},
     {"npm", discover_npm, "npm: https://npm.example.com/", "npm, or registry= in .npmrc"},
     {"pip", discover_pip, "pip: https://pypi.example.com/simple/", "pip, or index-url in pip.conf"},
 };
@@ -48,8 +54,6 @@ struct discovery *discovery_new(const struct discovery_options *options)
     struct discovery *d = MEM_NEW(struct discovery);
     d->options = *options;
     d->arena = arena_new();
-    if (!d->options.configured_at)
-        d->options.configured_at = "the configuration";
     const char *netrc = env_of(options, "NETRC"), *home = env_of(options, "HOME");
     if (!netrc && home)
         netrc = arena_printf(d->arena, "%s/.netrc", home);
@@ -86,6 +90,12 @@ static bool configured_string(struct find *f, const json_t *value, const char *f
                               struct err *err)
 {
     struct span text = span_trim(span_of(json_string_value(value), json_string_length(value)));
+    if (strcmp(f->manager, "go") == 0)
+        return discover_go_proxies(f, text, from, err);
+    if (strcmp(f->manager, "apt") == 0)
+        return discover_apt_line(f, text, from, err);
+    if (strcmp(f->manager, "cargo") == 0 && span_starts(text, SPAN("sparse+")))
+        text = span_skip(text, 7);
     return find_add_url(f, text, from, err);
 }
 
@@ -155,6 +165,9 @@ static bool configured_object(struct find *f, const json_t *value, const char *f
             ok = configured_extra(f, member, from, err);
         else if (strcmp(key, "scopes") == 0 && strcmp(f->manager, "npm") == 0)
             ok = configured_scopes(f, member, from, err);
+        else if (strcmp(key, "sumdb") == 0 && strcmp(f->manager, "go") == 0 &&
+                 json_is_string(member))
+            discover_go_sumdb(f, span_str(json_string_value(member)));
         else
             ok = err_set(err, ERR_INVALID, "%s.%s: not known here; allowed are url%s", from, key,
                          strcmp(f->manager, "pip") == 0   ? ", extra"
@@ -171,7 +184,9 @@ static bool configured(struct find *f, struct err *err)
 {
     const struct discovery_options *o = &f->d->options;
     const json_t *value = json_object_get(o->configured, f->manager);
-    const char *from = arena_printf(f->arena, "registries.%s in %s", f->manager, o->configured_at);
+    const char *at = json_get_str(o->configured_from, f->manager);
+    const char *from =
+        arena_printf(f->arena, "registries.%s in %s", f->manager, at ? at : "the configuration");
     if (!value || json_is_null(value)) {
         find_note(f, from, "not set");
         return true;
@@ -181,6 +196,8 @@ static bool configured(struct find *f, struct err *err)
         return false;
     if (f->urls.n == 0)
         return err_set(err, ERR_INVALID, "%s: names no address", from);
+    if (strcmp(f->manager, "go") == 0)
+        discover_go_keys(f);
     f->from = from;
     f->configured = true;
     return true;
@@ -317,10 +334,13 @@ json_t *discovery_hosts(struct discovery *d, const char *manager)
         add_host(set, found->registry.extra[i].url);
     const char *files = json_get_str(found->details, "files_host");
     const char *sumdb = json_get_str(found->details, "sumdb_url");
+    const char *sumdb_name = json_get_str(found->details, "sumdb");
     if (files)
         json_object_set_new(set, files, json_true());
     if (sumdb)
         add_host(set, sumdb);
+    else if (sumdb_name && strcmp(sumdb_name, "off") != 0) /* a database's name is its host */
+        json_object_set_new(set, sumdb_name, json_true());
     size_t n = 0;
     const char **names = mem_array(json_object_size(set) + 1, sizeof(*names)), *key;
     json_t *value;

@@ -28,13 +28,14 @@ struct store;
 
 /* All zero: this machine, its environment, no configuration. */
 struct discovery_options {
-    struct store *store;       /* NULL: nothing is remembered */
-    const json_t *configured;  /* `registries` of the configuration; NULL: none */
-    const char *configured_at; /* where that stands, for people; NULL: "the configuration" */
-    const char *project_dir;   /* whose .npmrc and .cargo count besides; NULL: none */
-    const char *const *env;    /* "NAME=value", NULL-terminated; NULL: ours */
-    const char *root;          /* put before /etc and /usr; NULL: "" */
-    bool no_run;               /* never run a client */
+    struct store *store;      /* NULL: nothing is remembered */
+    const json_t *configured; /* `registries` of the configuration; NULL: none */
+    /* Manager to the place where that stands, for people; NULL: "the configuration". */
+    const json_t *configured_from;
+    const char *project_dir; /* whose .npmrc and .cargo count besides; NULL: none */
+    const char *const *env;  /* "NAME=value", NULL-terminated; NULL: ours */
+    const char *root;        /* put before /etc and /usr; NULL: "" */
+    bool no_run;             /* never run a client */
 };
 
 struct discovery *discovery_new(const struct discovery_options *options);

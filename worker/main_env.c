@@ -105,6 +105,7 @@ bool cli_engine(struct cli *c, struct err *err)
         return err_set(err, ERR_USAGE, "--threads is a number from 1 to 256, not %s", threads);
     c->discovery = (struct discovery_options){
         .configured = settings_registries(c->settings),
+        .configured_from = settings_registries_from(c->settings),
     };
     struct engine_options options = {
         .home = settings_str(c->settings, "home"),

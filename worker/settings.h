@@ -23,7 +23,8 @@ struct settings;
 bool settings_load(struct settings **out, const char *config_file, struct err *err);
 void settings_free(struct settings *s);
 
-/* From the command line: `from` is for people ("--home"). */
+/* From the command line: `from` is for people ("--home"). The key "registries.MANAGER" takes
+ * addresses separated by white space; go's is a GOPROXY list, apt's are lines. */
 bool settings_override(struct settings *s, const char *key, const char *value, const char *from,
                        struct err *err);
 
@@ -32,6 +33,8 @@ const char *settings_str(const struct settings *s, const char *key);
 int64_t settings_int(const struct settings *s, const char *key);
 bool settings_bool(const struct settings *s, const char *key);
 const json_t *settings_registries(const struct settings *s); /* NULL: none configured */
+/* Manager to the place its registries are configured at ("strata.yaml:3"). */
+const json_t *settings_registries_from(const struct settings *s);
 
 /* {"key":{"value":…,"from":"…"}} of all keys, without secrets. New reference. */
 json_t *settings_json(const struct settings *s);

@@ -8,80 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/arena.h"
 #include "base/io.h"
 #include "cache/store.h"
-#include "resolvers/discover_files.h"
-#include "tests/test_main.h"
-
-/* A small machine below the test's folder: files, and an environment that points there. */
-struct machine {
-    char *root;
-    VEC(const char *) env;
-    struct discovery_options options;
-    struct discovery *d;
-    struct arena *arena;
-};
-
-static int machines;
-
-static struct machine machine_new(void)
-{
-    struct machine m = {.arena = arena_new()};
-    m.root = arena_printf(m.arena, "%s/m%d", test_folder(), machines++);
-    struct err err;
-    ck_assert(io_mkdirs(AT_FDCWD, m.root, 0755, &err));
-    *VEC_PUSH(&m.env) = arena_printf(m.arena, "HOME=%s/user", m.root);
-    *VEC_PUSH(&m.env) = arena_printf(m.arena, "PATH=%s/usr/bin", m.root);
-    return m;
-}
-
-static void machine_file(struct machine *m, const char *path, const char *text)
-{
-    struct err err;
-    const char *full = arena_printf(m->arena, "%s%s", m->root, path);
-    char *dir = arena_str(m->arena, span_str(full));
-    *strrchr(dir, '/') = '\0';
-    ck_assert(io_mkdirs(AT_FDCWD, dir, 0755, &err));
-    ck_assert_msg(io_replace_file(AT_FDCWD, full, span_str(text), 0644, false, &err), "%s",
-                  err.text);
-}
-
-static void machine_program(struct machine *m, const char *path, const char *text)
-{
-    machine_file(m, path, text);
-    ck_assert_int_eq(chmod(arena_printf(m->arena, "%s%s", m->root, path), 0755), 0);
-}
-
-static void machine_variable(struct machine *m, const char *variable)
-{
-    *VEC_PUSH(&m->env) = arena_str(m->arena, span_str(variable));
-}
-
-static struct discovery *machine_start(struct machine *m)
-{
-    *VEC_PUSH(&m->env) = NULL;
-    m->options.env = m->env.v;
-    m->options.root = m->root;
-    m->d = discovery_new(&m->options);
-    return m->d;
-}
-
-static void machine_free(struct machine *m)
-{
-    discovery_free(m->d);
-    VEC_FREE(&m->env);
-    arena_free(m->arena);
-}
-
-static void expect_url(struct discovery *d, const char *manager, const char *url)
-{
-    struct err err = {0};
-    const struct registry *r = discovery_registry(d, manager, &err);
-    ck_assert_msg(r != NULL, "%s", err.text);
-    ck_assert_uint_ge(r->url_count, 1);
-    ck_assert_str_eq(r->urls[0], url);
-}
+#include "tests/resolvers/machine.h"
 
 /* pip. */
 
@@ -401,12 +330,13 @@ START_TEST(the_configuration_wins_and_the_clients_tokens_still_count)
                  "//mirror.example.com/npm/:_authToken=tok\n");
     machine_file(&m, "/etc/pip.conf", "[global]\nno-index = true\n");
     m.options.configured = configured;
-    m.options.configured_at = "strata.yaml";
+    AUTO_JSON json_t *from = json_pack("{s:s}", "pip", "strata.yaml:3");
+    m.options.configured_from = from;
     struct discovery *d = machine_start(&m);
     expect_url(d, "pip", "https://one.example.com/simple/");
     const struct registry *r = discovery_registry(d, "pip", &err);
     ck_assert_uint_eq(r->url_count, 2);
-    ck_assert_str_eq(r->from, "registries.pip in strata.yaml");
+    ck_assert_str_eq(r->from, "registries.pip in strata.yaml:3");
     expect_url(d, "npm", "https://mirror.example.com/npm/");
     r = discovery_registry(d, "npm", &err);
     ck_assert_uint_eq(r->url_count, 1);
