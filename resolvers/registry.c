@@ -238,6 +238,11 @@ struct registry_client *registry_client_new(uv_loop_t *loop, struct http_client 
     return c;
 }
 
+struct store *registry_store(const struct registry_client *c)
+{
+    return c->store;
+}
+
 const struct registry *registry_of(const struct registry_client *c)
 {
     return c->registry;

@@ -70,6 +70,7 @@ struct registry_client *registry_client_new(uv_loop_t *loop, struct http_client 
 void registry_client_free(struct registry_client *c); /* after all done()s */
 const struct registry *registry_of(const struct registry_client *c);
 struct store *registry_store(const struct registry_client *c);
+struct store *registry_store(const struct registry_client *c);
 
 struct registry_get {
     const char *path;   /* below the base URL ("express", "@s%2fn"), or an absolute http(s) URL */
