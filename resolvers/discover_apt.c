@@ -59,7 +59,7 @@ static bool add_source(struct find *f, const struct source *s, struct err *err)
     if (s->signed_by.len > 0)
         json_put_span(one, "signed_by", s->signed_by);
     if (s->trusted.len > 0)
-        json_object_set_new(one, "trusted", json_boolean(span_eq(s->trusted, SPAN("yes"))));
+        json_put_span(one, "trusted", s->trusted);
     json_put_str(one, "file", s->file);
     return find_add_url(f, s->uri, s->file, err);
 }

@@ -16,7 +16,11 @@
 #include "resolvers/discover.h"
 #include "worker/settings.h"
 
-/* *healthy: false when something keeps pip or npm environments from being built or run. */
+/* {"version", "healthy", "platform", "interpreters": {"python"|"node"|"npm": {"version",
+ * "program"}, "notes"}, "registries": {MANAGER: discovery_report + "supported"}, "settings",
+ * "store": {"path","free_bytes"}, "sandbox": {"usable","checks"}, "problems": [{"what","fix",
+ * "serious"}]}.
+ * *healthy: false when something keeps pip or npm environments from being built or run. */
 json_t *doctor_report(struct store *store, struct discovery *discovery,
                       const struct settings *settings, bool *healthy);
 void doctor_text(const json_t *report, struct buf *out); /* for people */
