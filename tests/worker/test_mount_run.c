@@ -108,7 +108,7 @@ static void run(struct case_ *c)
 {
     int out[2], report[2], raw;
     size_t n = 0;
-    ck_assert(pipe(out) == 0 && pipe(report) == 0);
+    ck_assert(pipe2(out, O_CLOEXEC) == 0 && pipe2(report, O_CLOEXEC) == 0);
     fflush(stdout);
     if (c->way == AS_USER && geteuid() == 0) /* a user's store is the user's own */
         ck_assert_int_eq(nftw(work_folder(), give_to_user, 16, FTW_PHYS), 0);
