@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The root of a sandbox, put together on a tmpfs over some folder of the machine:
+ *
+ *   AT/m0, m1 ...   the sources (layers, base, upper), attached to this namespace
+ *   AT/shim         what the sandbox adds and hides (shim_priv.h)
+ *   AT/up           upper and work, when nothing is to be kept
+ *   AT/layers       shim and layers in one, where they may not lie beside the base
+ *   AT/root         the overlay of all that; it becomes "/", and the rest is let go */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "worker/mount/overlay.h"
+#include "worker/sandbox/shim_priv.h"
+
+#define OPEN_DIR   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define MAX_LOWER  OVERLAY_MAX_LOWER
+#define HOST_NAMES 16
+
+struct host_part {
+    char name[32];
+    int fd; /* O_PATH; -1: a symbolic link, kept in target */
+    char target[256];
+};
+
+struct building {
+    struct plan *plan;
+    const char *at;
+    int at_fd;
+    char attached[WIRE_MAX_FDS][64]; /* where a source is; "" not attached */
+    int lower[MAX_LOWER];            /* shim, layers, base: the topmost first */
+    size_t lower_count, base_from;   /* base_from: index of the first base */
+    int upper_fd, work_fd;
+    bool parts; /* the base is this machine's, of which we may not take "/" alone */
+    struct host_part host[HOST_NAMES];
+    size_t host_count;
+};
+
+static unsigned long long disk_bytes(const struct plan *p)
+{
+    /* Without a control group, what lies in memory has no other bound. */
+    return p->watch_memory && p->limits.disk_bytes > p->limits.memory_bytes ? p->limits.memory_bytes
+                                                                            : p->limits.disk_bytes;
+}
+
+static const char *path_at(const struct building *b, const char *name, char out[64])
+{
+    snprintf(out, 64, "%s/%s", b->at, name);
+    return out;
+}
+
+/* This machine's folders have to be held before something is mounted over one of them. */
+static bool hold_host(struct building *b, struct err *err)
+{
+    int root = open("/", OPEN_DIR);
+    DIR *dir = root >= 0 ? fdopendir(root) : NULL;
+    if (!dir)
+        return err_sys(err, "list the root");
+    for (struct dirent *e; (e = readdir(dir)) && b->host_count < HOST_NAMES;) {
+        struct host_part *h = &b->host[b->host_count];
+        struct stat st;
+        if (!host_name_shows(e->d_name) ||
+            fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+            continue;
+        *h = (struct host_part){.fd = -1};
+        snprintf(h->name, sizeof(h->name), "%.31s", e->d_name);
+        if (S_ISLNK(st.st_mode)) {
+            ssize_t n = readlinkat(dirfd(dir), e->d_name, h->target, sizeof(h->target) - 1);
+            b->host_count += n > 0;
+        } else if (S_ISDIR(st.st_mode)) {
+            h->fd = openat(dirfd(dir), e->d_name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            b->host_count += h->fd >= 0;
+        }
+    }
+    closedir(dir);
+    return true;
+}
+
+static bool open_scratch(struct building *b, struct err *err)
+{
+    static const char *const folders[] = {"/tmp", "/mnt", "/media", "/run", "/var"};
+    struct stat st;
+    for (size_t i = 0; i < COUNT(folders) && !b->at; i++)
+        if (lstat(folders[i], &st) == 0 && S_ISDIR(st.st_mode))
+            b->at = folders[i];
+    if (!b->at)
+        return err_set(err, ERR_UNSUPPORTED, "this machine has no folder to mount on");
+    if (!tmpfs_mount(b->at, 0755, 64u << 20, err))
+        return false;
+    b->at_fd = open(b->at, OPEN_DIR);
+    if (b->at_fd < 0 || mkdirat(b->at_fd, "shim", 0755) < 0 || mkdirat(b->at_fd, "up", 0755) < 0 ||
+        mkdirat(b->at_fd, "layers", 0755) < 0 || mkdirat(b->at_fd, "root", 0755) < 0)
+        return err_sys(err, "%s", b->at);
+    return true;
+}
+
+static bool attach(int tree_fd, const char *to, struct err *err)
+{
+    if (move_mount(tree_fd, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return err_sys(err, "attach %s", to);
+    return true;
+}
+
+static bool attach_sources(struct building *b, struct err *err)
+{
+    struct sources *s = &b->plan->sources;
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->v[i].kind > SOURCE_UPPER || s->v[i].tree_fd < 0)
+            continue;
+        char name[16];
+        snprintf(name, sizeof(name), "m%zu", i);
+        path_at(b, name, b->attached[i]);
+        if (mkdirat(b->at_fd, name, 0755) < 0)
+            return err_sys(err, "%s", b->attached[i]);
+        if (!attach(s->v[i].tree_fd, b->attached[i], err))
+            return err_wrap(err, "%s", s->v[i].path);
+    }
+    return true;
+}
+
+/* The attached place of a kind whose path is the given folder. */
+static const char *place_of(const struct building *b, enum source_kind kind, struct span folder)
+{
+    const struct sources *s = &b->plan->sources;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->v[i].kind == kind && b->attached[i][0] && span_eq_str(folder, s->v[i].path))
+            return b->attached[i];
+    return NULL;
+}
+
+static bool push_lower(struct building *b, int fd, const char *what, struct err *err)
+{
+    if (fd < 0)
+        return err_sys(err, "%s", what);
+    if (b->lower_count == MAX_LOWER) {
+        close(fd);
+        return err_set(err, ERR_UNSUPPORTED, "more than %d layers", MAX_LOWER);
+    }
+    b->lower[b->lower_count++] = fd;
+    return true;
+}
+
+/* Layers in the manifest's order are pushed from the last, which is the topmost. */
+static bool push_layers(struct building *b, enum source_kind kind, const char *const *dirs,
+                        size_t n, struct err *err)
+{
+    for (size_t i = n; i > 0; i--) {
+        struct span folder, name;
+        span_cut_last_char(span_str(dirs[i - 1]), '/', &folder, &name);
+        const char *place = place_of(b, kind, folder.len ? folder : SPAN("/"));
+        AUTO_FREE char *path = mem_printf("%s/%.*s", place ? place : "", SPAN_ARG(name));
+        if (!push_lower(b, open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), dirs[i - 1],
+                        err))
+            return false;
+    }
+    return true;
+}
+
+static bool push_all(struct building *b, struct err *err)
+{
+    const struct sandbox_spec *spec = b->plan->spec;
+    char shim_path[64];
+    AUTO_FD int shim = openat(b->at_fd, "shim", OPEN_DIR);
+    AUTO_FD int host = -1;
+    if (shim < 0)
+        return err_sys(err, "shim");
+    if (spec->base_count == 0) {
+        const char *place = place_of(b, SOURCE_BASE, SPAN("/"));
+        host = open(place ? place : "/", OPEN_DIR);
+        if (host < 0)
+            return err_sys(err, "this machine's root");
+    }
+    if (!shim_build(b->plan, shim, host, err) ||
+        !push_lower(b, open(path_at(b, "shim", shim_path), O_PATH | O_DIRECTORY | O_CLOEXEC),
+                    "shim", err) ||
+        !push_layers(b, SOURCE_LAYERS, spec->lower_dirs, spec->lower_count, err))
+        return false;
+    b->base_from = b->lower_count;
+    if (spec->base_count)
+        return push_layers(b, SOURCE_BASE, spec->base_dirs, spec->base_count, err);
+    return b->parts || push_lower(b, fcntl(host, F_DUPFD_CLOEXEC, 3), "root", err);
+}
+
+/* upper and work, in memory or in the folder that the spec gives. */
+static bool open_upper(struct building *b, struct err *err)
+{
+    const char *dir = b->plan->spec->upper_dir;
+    char path[64];
+    const char *place = dir ? place_of(b, SOURCE_UPPER, span_str(dir)) : path_at(b, "up", path);
+    if (!dir && !tmpfs_mount(place, 0755, disk_bytes(b->plan), err))
+        return false;
+    AUTO_FD int fd = place ? open(place, OPEN_DIR) : -1;
+    if (fd < 0)
+        return err_sys(err, "upper folder");
+    if (!dir && (mkdirat(fd, "upper", 0755) < 0 || mkdirat(fd, "work", 0755) < 0))
+        return err_sys(err, "upper folder");
+    b->upper_fd = openat(fd, "upper", OPEN_DIR);
+    b->work_fd = openat(fd, "work", OPEN_DIR);
+    if (b->upper_fd < 0 || b->work_fd < 0)
+        return err_sys(err, "upper folder");
+    return true;
+}
+
+static struct overlay overlay_of(const struct building *b, const int *lower, size_t n)
+{
+    return (struct overlay){.lower_fds = lower,
+                            .lower_count = n,
+                            .upper_fd = b->upper_fd,
+                            .work_fd = b->work_fd,
+                            .user_ns = true,
+                            .is_volatile = true,
+                            .attrs = MOUNT_ATTR_NODEV};
+}
+
+/* The shim and the layers in one read-only overlay; its descriptor, or -1. */
+static int mount_layers(const struct building *b, struct err *err)
+{
+    char path[64];
+    struct overlay o = overlay_of(b, b->lower, b->base_from);
+    o.upper_fd = o.work_fd = -1;
+    if (!overlay_mount(&o, path_at(b, "layers", path), err))
+        return -1;
+    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        err_sys(err, "layers");
+    return fd;
+}
+
+static bool mount_whole(struct building *b, struct err *err)
+{
+    char root[64];
+    struct overlay o = overlay_of(b, b->lower, b->lower_count);
+    if (overlay_mount(&o, path_at(b, "root", root), err))
+        return true;
+    if (!err || err->sys_errno != ELOOP || b->lower_count != b->base_from + 1)
+        return false;
+    /* Layers that lie inside the base: one overlay of them does not. */
+    err_clear(err);
+    AUTO_FD int layers = mount_layers(b, err);
+    if (layers < 0)
+        return false;
+    const int two[2] = {layers, b->lower[b->base_from]};
+    o = overlay_of(b, two, 2);
+    return overlay_mount(&o, root, err);
+}
+
+static bool sub_folder(int fd, const char *name, int *out, struct err *err)
+{
+    if (mkdirat(fd, name, 0755) < 0 && errno != EEXIST)
+        return err_sys(err, "upper folder %s", name);
+    *out = openat(fd, name, OPEN_DIR);
+    return *out >= 0 || err_sys(err, "upper folder %s", name);
+}
+
+/* One folder of the machine below what the layers have of it. */
+static bool mount_part(struct building *b, const char *name, int layers_fd, int host_fd,
+                       const char *to, struct err *err)
+{
+    AUTO_FD int upper = -1;
+    AUTO_FD int work = -1;
+    AUTO_FD int layer = openat(layers_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const int both[2] = {layer >= 0 ? layer : host_fd, host_fd};
+    if (!sub_folder(b->upper_fd, name, &upper, err) || !sub_folder(b->work_fd, name, &work, err))
+        return false;
+    struct overlay o = overlay_of(b, both, layer >= 0 && host_fd >= 0 ? 2 : 1);
+    o.upper_fd = upper;
+    o.work_fd = work;
+    if (overlay_mount(&o, to, err))
+        return true;
+    /* Something is mounted in there that must not be uncovered: it is shown as it is, if no
+     * layer wants to change it. */
+    if (host_fd < 0 || (layer >= 0 && strcmp(name, "etc") != 0 && strcmp(name, "var") != 0))
+        return err_wrap(err, "/%s", name);
+    char from[40];
+    err_clear(err);
+    snprintf(from, sizeof(from), "/proc/self/fd/%d", host_fd);
+    if (mount(from, to, NULL, MS_BIND | MS_REC, NULL) < 0)
+        return err_sys(err, "bind /%s", name);
+    return true;
+}
+
+static bool mount_parts(struct building *b, struct err *err)
+{
+    char root[64], to[128];
+    AUTO_FD int root_fd = -1;
+    AUTO_FD int layers =
+        b->base_from > 1 ? mount_layers(b, err) : fcntl(b->lower[0], F_DUPFD_CLOEXEC, 3);
+    if (layers < 0 || !tmpfs_mount(path_at(b, "root", root), 0755, 1u << 20, err))
+        return false;
+    root_fd = open(root, OPEN_DIR);
+    if (root_fd < 0)
+        return err_sys(err, "%s", root);
+    for (size_t i = 0; i < b->host_count; i++) {
+        struct host_part *h = &b->host[i];
+        snprintf(to, sizeof(to), "%s/%s", root, h->name);
+        if (h->fd < 0 ? symlinkat(h->target, root_fd, h->name) < 0
+                      : mkdirat(root_fd, h->name, 0755) < 0)
+            return err_sys(err, "%s", h->name);
+        if (h->fd >= 0 && !mount_part(b, h->name, layers, h->fd, to, err))
+            return false;
+    }
+    /* Names that only layers have, and places for what is private. */
+    int list = openat(layers, ".", OPEN_DIR);
+    DIR *dir = list >= 0 ? fdopendir(list) : NULL;
+    bool ok = dir || err_sys(err, "list layers");
+    for (struct dirent *e; ok && dir && (e = readdir(dir));) {
+        struct stat st;
+        if (e->d_name[0] == '.' || fstatat(layers, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+            !S_ISDIR(st.st_mode) || mkdirat(root_fd, e->d_name, 0755) < 0)
+            continue;
+        AUTO_FREE char *path = mem_printf("/%s", e->d_name);
+        AUTO_FREE char *new_to = mem_printf("%s/%s", root, e->d_name);
+        ok = path_is_private(path) || mount_part(b, e->d_name, layers, -1, new_to, err);
+    }
+    if (dir)
+        closedir(dir);
+    return ok;
+}
+
+static bool mount_kernel(const struct building *b, struct err *err)
+{
+    char path[64];
+    AUTO_FREE char *proc = mem_printf("%s/proc", path_at(b, "root", path));
+    if (mount("proc", proc, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0) {
+        err_sys(err, "mount /proc");
+        return err_wrap(err, "this machine's own /proc is covered in part (a container?)");
+    }
+    return true;
+}
+
+static bool enter(const struct building *b, struct err *err)
+{
+    char path[64];
+    if (chdir(path_at(b, "root", path)) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+        umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return err_sys(err, "enter the root");
+    return true;
+}
+
+/* --- inside the new root --- */
+
+static bool make_dev(const struct plan *p, struct err *err)
+{
+    static const char *const links[][2] = {{"/proc/self/fd", "/dev/fd"},
+                                           {"/proc/self/fd/0", "/dev/stdin"},
+                                           {"/proc/self/fd/1", "/dev/stdout"},
+                                           {"/proc/self/fd/2", "/dev/stderr"},
+                                           {"pts/ptmx", "/dev/ptmx"}};
+    if (!tmpfs_mount("/dev", 0755, 1u << 20, err))
+        return false;
+    for (size_t i = 0; i < p->sources.n; i++) {
+        const struct source *s = &p->sources.v[i];
+        if (s->kind != SOURCE_DEVICE || s->tree_fd < 0)
+            continue;
+        if (mknod(s->path, S_IFREG | 0666, 0) < 0)
+            return err_sys(err, "%s", s->path);
+        if (!attach(s->tree_fd, s->path, err))
+            return false;
+    }
+    for (size_t i = 0; i < COUNT(links); i++)
+        if (symlink(links[i][0], links[i][1]) < 0)
+            return err_sys(err, "%s", links[i][1]);
+    if (mkdir("/dev/shm", 01777) < 0 || mkdir("/dev/pts", 0755) < 0)
+        return err_sys(err, "/dev");
+    if (mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+              "newinstance,ptmxmode=0666,mode=0620") < 0)
+        return err_sys(err, "mount /dev/pts");
+    return tmpfs_mount("/dev/shm", 01777, disk_bytes(p), err);
+}
+
+static bool make_private(const struct plan *p, struct err *err)
+{
+    unsigned long long most = disk_bytes(p);
+    if (!make_dev(p, err) || !tmpfs_mount("/sys", 0555, 4096, err) ||
+        !tmpfs_mount("/tmp", 01777, most, err) || !tmpfs_mount("/var/tmp", 01777, most, err) ||
+        !tmpfs_mount("/run", 0755, most, err) || !tmpfs_mount("/root", 0700, most, err) ||
+        !tmpfs_mount("/home", 0755, 1u << 20, err) || !tmpfs_mount("/build", 0755, most, err))
+        return false;
+    if (mkdir("/run/lock", 01777) < 0 || chmod("/run/lock", 01777) < 0)
+        return err_sys(err, "/run/lock");
+    if (mount(NULL, "/sys", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) <
+        0)
+        return err_sys(err, "/sys");
+    return true;
+}
+
+/* What of /proc is the whole machine's. */
+static bool cover_proc(struct err *err)
+{
+    static const char *const read_only[] = {"/proc/sys", "/proc/sysrq-trigger", "/proc/irq",
+                                            "/proc/bus", "/proc/fs"};
+    static const char *const hidden[] = {"/proc/kcore",       "/proc/keys",   "/proc/key-users",
+                                         "/proc/timer_list",  "/proc/kmsg",   "/proc/kallsyms",
+                                         "/proc/vmallocinfo", "/proc/modules"};
+    for (size_t i = 0; i < COUNT(read_only); i++) {
+        if (mount(read_only[i], read_only[i], NULL, MS_BIND | MS_REC, NULL) < 0 && errno == ENOENT)
+            continue;
+        if (mount(NULL, read_only[i], NULL,
+                  MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+            return err_sys(err, "%s", read_only[i]);
+    }
+    for (size_t i = 0; i < COUNT(hidden); i++)
+        if (mount("/dev/null", hidden[i], NULL, MS_BIND, NULL) < 0 && errno != ENOENT)
+            return err_sys(err, "%s", hidden[i]);
+    return true;
+}
+
+static bool make_binds(const struct plan *p, struct err *err)
+{
+    AUTO_FD int root = open("/", OPEN_DIR);
+    if (root < 0)
+        return err_sys(err, "/");
+    for (size_t i = 0; i < p->sources.n; i++) {
+        const struct source *s = &p->sources.v[i];
+        if (s->kind != SOURCE_BIND)
+            continue;
+        const struct sandbox_bind *bind = &p->spec->binds[s->index];
+        if (path_is_private(bind->to) &&
+            !shim_put_place(root, bind->to, bind_is_folder(p, s->index), err))
+            return false;
+        if (!attach(s->tree_fd, bind->to, err))
+            return false;
+        struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+                                              (bind->writable ? 0u : MOUNT_ATTR_RDONLY)};
+        if (mount_setattr(AT_FDCWD, bind->to, AT_RECURSIVE, &attr, sizeof(attr)) < 0)
+            return err_sys(err, "%s", bind->to);
+    }
+    for (size_t i = 0; i < p->spec->file_count; i++)
+        if (path_is_private(p->spec->files[i].path) &&
+            !shim_put_file(root, &p->spec->files[i], err))
+            return false;
+    return true;
+}
+
+static bool build(struct building *b, struct err *err)
+{
+    struct plan *p = b->plan;
+    bool user = p->map == ID_MAP_SUB || p->map == ID_MAP_SINGLE;
+    b->parts = user && p->spec->base_count == 0;
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return err_sys(err, "make mounts private");
+    if (user && !sources_open(&p->sources, p->spec, -1, true, err))
+        return false;
+    if (b->parts && !hold_host(b, err))
+        return false;
+    if (!open_scratch(b, err) || !attach_sources(b, err) || !push_all(b, err) ||
+        !open_upper(b, err))
+        return false;
+    if (!(b->parts ? mount_parts(b, err) : mount_whole(b, err)))
+        return false;
+    return mount_kernel(b, err) && enter(b, err) && make_private(p, err) && cover_proc(err) &&
+           make_binds(p, err);
+}
+
+bool root_build(struct plan *p, int *upper_fd, struct err *err)
+{
+    struct building b = {.plan = p, .at_fd = -1, .upper_fd = -1, .work_fd = -1};
+    bool ok = build(&b, err) || err_wrap(err, "root of the sandbox");
+    for (size_t i = 0; i < b.lower_count; i++)
+        close(b.lower[i]);
+    for (size_t i = 0; i < b.host_count; i++)
+        mem_close_fd(&b.host[i].fd);
+    mem_close_fd(&b.at_fd);
+    mem_close_fd(&b.work_fd);
+    *upper_fd = b.upper_fd;
+    return ok;
+}
