@@ -11,11 +11,8 @@
 
 #include "base/json.h"
 #include "cache/segment.h"
+#include "resolvers/npm/manifest.h"
 #include "resolvers/npm/tarball.h"
-
-struct npm_bin {
-    struct span name, file;
-};
 
 struct npm_bins {
     VEC(struct npm_bin) list;
