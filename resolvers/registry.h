@@ -11,7 +11,7 @@
  *
  * Ownership: strings given to a start function are copied. A reply's body is valid until done()
  *            returns; registry_keep holds it longer. Free a client after all done()s, and before
- *            its pool, store and HTTP client; the loop must run once more.
+ *            its pool, store and HTTP client; the loop must run before the pool closes.
  * Units:     bytes, milliseconds.
  * Errors:    get->err: those of http.h; 404, 410 and 451 are answers (status tells).
  *            ERR_INVALID for a path with ".." or control characters; ERR_OFFLINE or, when the

@@ -16,7 +16,8 @@ static struct store *open_store(void)
 {
     struct store *s;
     struct err err = {0};
-    AUTO_FREE char *path = mem_printf("%s/store", test_folder());
+    static int stores; /* tests may share a process */
+    AUTO_FREE char *path = mem_printf("%s/store%d", test_folder(), stores++);
     ck_assert_msg(store_open(&s, path, &err), "%s", err.text);
     return s;
 }

@@ -47,12 +47,13 @@ static void reopen_client(struct bench *b, struct registry_options options)
 static void bench_init(struct bench *b, int mirrors)
 {
     struct err err = {0};
-    AUTO_FREE char *path = mem_printf("%s/store", test_folder());
+    static int stores; /* tests may share a process */
+    AUTO_FREE char *path = mem_printf("%s/store%d", test_folder(), stores++);
     *b = (struct bench){.first = test_server_new(), .second = test_server_new()};
     uv_loop_init(&b->loop);
     b->http = http_client_new(
         &b->loop,
-        &(struct http_options){.backoff_first_ms = 2, .attempts = 2, .stall_timeout_ms = 300},
+        &(struct http_options){.backoff_first_ms = 2, .attempts = 2, .stall_timeout_ms = 1000},
         &err);
     b->pool = pool_new(&b->loop, 2);
     ck_assert_msg(store_open(&b->store, path, &err), "%s", err.text);
@@ -67,6 +68,7 @@ static void bench_init(struct bench *b, int mirrors)
 static void bench_release(struct bench *b)
 {
     registry_client_free(b->client);
+    uv_run(&b->loop, UV_RUN_DEFAULT);
     pool_close(b->pool);
     http_client_free(b->http);
     uv_run(&b->loop, UV_RUN_DEFAULT);
