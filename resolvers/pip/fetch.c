@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A release's metadata, by the cheapest way there is: the separate file where the index
+ * advertises one; else the end of the wheel, its central directory and the METADATA entry by
+ * ranges (remote_zip.c); for an sdist the whole archive. */
+#include "resolvers/pip/fetch_priv.h"
+
+static void get_done(struct registry_get *get);
+
+char *pip_file_url(const struct pip_project *p, const struct pip_file *f)
+{
+    AUTO_BUF struct buf base = BUF(16u << 10), url = BUF(16u << 10);
+    if (p->direct_url.len)
+        return mem_dup(p->direct_url);
+    if (!url_join(span_str(p->page_url), p->page.base, false, &base) ||
+        !url_join(buf_span(&base), f->url, false, &url))
+        return NULL;
+    return buf_take(&url);
+}
+
+static void fetch_start(struct pip_fetch *f, const char *url, const char *range, uint64_t max)
+{
+    struct pip_resolve *r = f->rel->project->resolve;
+    f->get = (struct registry_get){.path = url,
+                                   .range = range,
+                                   .immutable = true,
+                                   .max_bytes = max,
+                                   .priority = 8,
+                                   .done = get_done,
+                                   .ctx = f};
+    r->pending++;
+    f->active = true;
+    registry_get(r->job->registry, &f->get);
+}
+
+/* The release cannot be used, or, fatal, nothing can be said about it. */
+static void fetch_failed(struct pip_fetch *f, bool fatal, enum err_code code, const char *text)
+{
+    struct pip_release *rel = f->rel;
+    err_set(&rel->err, code, "%.*s %s (%.*s): %s", SPAN_ARG(rel->project->name),
+            rel->version.text.ptr, SPAN_ARG(rel->file->filename), text);
+    rel->state = PIP_FAILED;
+    rel->fatal = fatal;
+}
+
+static bool take_metadata(struct pip_fetch *f, struct span text)
+{
+    struct pip_release *rel = f->rel;
+    struct err err = {0};
+    if (!pip_metadata_parse(text, rel->project->resolve->arena, &rel->metadata, &err)) {
+        fetch_failed(f, false, err.code, err.text);
+    } else if (!pip_metadata_is(&rel->metadata, rel->project->name, &rel->version)) {
+        err_set(&err, ERR_BAD_ARCHIVE, "its metadata is that of %.*s %.*s",
+                SPAN_ARG(rel->metadata.name), SPAN_ARG(rel->metadata.version));
+        fetch_failed(f, false, err.code, err.text);
+    } else {
+        rel->state = PIP_READY;
+    }
+    return rel->state == PIP_READY;
+}
+
+static void ask_advertised(struct pip_fetch *f)
+{
+    f->stage = PIP_FETCH_ADVERTISED;
+    fetch_start(f, arena_printf(f->rel->project->resolve->arena, "%s.metadata", f->url), NULL,
+                PIP_MAX_METADATA);
+}
+
+static void ask_range(struct pip_fetch *f)
+{
+    f->stage = PIP_FETCH_RANGES;
+    fetch_start(f, f->url, pip_remote_range(&f->zip, f->rel->project->resolve->arena),
+                PIP_MAX_WHOLE_WHEEL);
+}
+
+static void ask_sdist(struct pip_fetch *f)
+{
+    f->stage = PIP_FETCH_SDIST;
+    fetch_start(f, f->url, NULL, PIP_MAX_SDIST);
+}
+
+/* Missing or wrong advertised metadata is no reason to give up: the wheel has it too. */
+static void take_advertised(struct pip_fetch *f, const struct registry_get *get)
+{
+    const struct pip_file *file = f->rel->file;
+    struct digest d = digest_of(get->body);
+    bool good = get->status == 200 &&
+                (file->metadata != PIP_METADATA_HASHED || digest_eq(&d, &file->metadata_digest));
+    if (!good || !take_metadata(f, get->body)) {
+        f->rel->state = PIP_FETCHING;
+        err_clear(&f->rel->err);
+        ask_range(f);
+    }
+}
+
+static void take_range(struct pip_fetch *f, const struct registry_get *get)
+{
+    struct pip_resolve *r = f->rel->project->resolve;
+    struct span text;
+    struct err err = {0};
+    if (!pip_remote_add(&f->zip, get->status, get->content_range, get->body, r->arena, &err)) {
+        fetch_failed(f, false, err.code, err.text);
+        return;
+    }
+    switch (pip_remote_step(&f->zip, r->arena, &text, &err)) {
+    case PIP_REMOTE_DONE: take_metadata(f, text); break;
+    case PIP_REMOTE_MORE: ask_range(f); break;
+    case PIP_REMOTE_BAD: fetch_failed(f, false, err.code, err.text); break;
+    }
+}
+
+static void needs_build(struct pip_fetch *f, const char *why)
+{
+    char text[600];
+    snprintf(text, sizeof(text),
+             "it is published as source only, and %s. Building from source is not done by this "
+             "version: ask for a version that has a wheel, or set the policy only_binary, which "
+             "takes an older release with a wheel",
+             why);
+    fetch_failed(f, true, ERR_NEEDS_BUILD, text);
+}
+
+static void take_sdist(struct pip_fetch *f, const struct registry_get *get)
+{
+    struct pip_release *rel = f->rel;
+    struct digest d = digest_of(get->body);
+    struct span text;
+    struct err err = {0};
+    if (rel->file->has_digest && !digest_eq(&d, &rel->file->digest)) {
+        fetch_failed(f, true, ERR_DIGEST_MISMATCH, "its SHA-256 is not what the index promises");
+        return;
+    }
+    if (!pip_sdist_info(rel->file->filename, get->body, rel->project->resolve->arena, &text,
+                        &err)) {
+        needs_build(f, err.text);
+        return;
+    }
+    if (take_metadata(f, text) && !pip_metadata_static(&rel->metadata))
+        needs_build(f, "its dependencies are known only after a build");
+}
+
+static void take(struct pip_fetch *f, const struct registry_get *get)
+{
+    if (get->err.code != ERR_NONE && f->stage != PIP_FETCH_ADVERTISED) {
+        fetch_failed(f, true, get->err.code, get->err.text);
+        return;
+    }
+    if (f->stage == PIP_FETCH_ADVERTISED) {
+        take_advertised(f, get);
+        return;
+    }
+    if (get->status != 200 && get->status != 206) {
+        char text[64];
+        snprintf(text, sizeof(text), "the registry answers %d for the file", get->status);
+        fetch_failed(f, true, ERR_REGISTRY_REFUSED, text);
+        return;
+    }
+    if (f->stage == PIP_FETCH_SDIST)
+        take_sdist(f, get);
+    else
+        take_range(f, get);
+}
+
+static void get_done(struct registry_get *get)
+{
+    struct pip_fetch *f = get->ctx;
+    struct pip_resolve *r = f->rel->project->resolve;
+    /* The struct is used again for the next request. */
+    struct registry_get reply = *get;
+    r->pending--;
+    f->active = false;
+    if (!r->ending) {
+        take(f, &reply);
+        if (f->rel->state == PIP_READY)
+            pip_scout_metadata(f->rel);
+    }
+    pip_kick(r);
+}
+
+void pip_release_want(struct pip_release *rel, bool may_fetch_sdist)
+{
+    struct pip_project *p = rel->project;
+    struct pip_resolve *r = p->resolve;
+    if (rel->state != PIP_UNKNOWN || r->ending || (!rel->file->wheel && !may_fetch_sdist))
+        return;
+    struct pip_fetch *f = ARENA_NEW(r->arena, struct pip_fetch);
+    AUTO_FREE char *url = pip_file_url(p, rel->file);
+    f->rel = rel;
+    rel->fetch = f;
+    rel->state = PIP_FETCHING;
+    if (!url) {
+        fetch_failed(f, false, ERR_BAD_ARCHIVE, "the index gives no valid URL for it");
+        return;
+    }
+    *VEC_PUSH(&r->fetches) = f;
+    f->url = arena_str(r->arena, span_str(url));
+    pip_remote_init(&f->zip, rel->file->size, rel->file->filename);
+    if (!rel->file->wheel)
+        ask_sdist(f);
+    else if (rel->file->metadata != PIP_METADATA_NONE)
+        ask_advertised(f);
+    else
+        ask_range(f);
+}
+
+void pip_fetch_cancel(struct pip_fetch *f)
+{
+    if (f->active)
+        registry_get_cancel(&f->get);
+}

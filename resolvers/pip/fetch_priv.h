@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fetch_priv.h - fetching one release's metadata. */
+#ifndef STRATA_RESOLVERS_PIP_FETCH_PRIV_H
+#define STRATA_RESOLVERS_PIP_FETCH_PRIV_H
+
+#include "resolvers/pip/remote_zip.h"
+#include "resolvers/pip/resolve_priv.h"
+
+/* A server that ignores ranges sends all of it. */
+#define PIP_MAX_WHOLE_WHEEL (256u << 20)
+
+enum pip_fetch_stage { PIP_FETCH_ADVERTISED, PIP_FETCH_RANGES, PIP_FETCH_SDIST };
+
+struct pip_fetch {
+    struct pip_release *rel;
+    const char *url;
+    enum pip_fetch_stage stage;
+    bool active;
+    struct registry_get get;
+    struct pip_remote zip;
+};
+
+/* PKG-INFO out of an sdist (.tar.gz, .zip). On false, err says what is wrong in a clause. */
+bool pip_sdist_info(struct span filename, struct span bytes, struct arena *a, struct span *out,
+                    struct err *err);
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where a locked file lies: its project's page tells, whichever mirror is asked. */
+#include "resolvers/pip/index.h"
+#include "resolvers/pip/name.h"
+#include "resolvers/pip/resolve.h"
+
+#define PAGE_TTL_MS (60ll * 60 * 1000)
+
+struct locate {
+    struct locate_job *job;
+    struct arena *arena;
+    uv_timer_t timer;
+    struct registry_get get;
+};
+
+static void closed(uv_handle_t *handle)
+{
+    struct locate *l = handle->data;
+    struct locate_job *job = l->job;
+    arena_free(l->arena);
+    free(l);
+    job->state = NULL;
+    job->done(job);
+}
+
+static void finish(struct locate *l)
+{
+    uv_close((uv_handle_t *)&l->timer, closed);
+}
+
+static void finish_soon(uv_timer_t *timer)
+{
+    finish(timer->data);
+}
+
+static const struct pip_file *find(const struct pip_page *page, struct span filename,
+                                   const struct digest *digest)
+{
+    for (size_t i = 0; i < page->files.n; i++) {
+        const struct pip_file *f = &page->files.v[i];
+        if (span_eq(f->filename, filename) && f->has_digest && digest_eq(&f->digest, digest))
+            return f;
+    }
+    return NULL;
+}
+
+static bool take_page(struct locate *l)
+{
+    struct locate_job *job = l->job;
+    struct pip_page page;
+    struct digest digest;
+    struct span name = json_get_span(job->package, "name");
+    struct span filename = json_get_span(job->package, "filename");
+    AUTO_BUF struct buf base = BUF(16u << 10), url = BUF(16u << 10);
+    if (l->get.err.code != ERR_NONE) {
+        job->err = l->get.err;
+        return false;
+    }
+    if (!json_get_digest(job->package, "digest", &digest))
+        return err_set(&job->err, ERR_LOCK_INVALID, "no digest");
+    if (l->get.status != 200)
+        return err_set(&job->err, ERR_NO_PACKAGE, "there is no project %.*s in the index",
+                       SPAN_ARG(name));
+    if (!pip_page_parse(&page, l->get.body, l->get.content_type, name, l->arena, &job->err))
+        return false;
+    const struct pip_file *f = find(&page, filename, &digest);
+    bool ok = f && url_join(span_str(l->get.url), page.base, false, &base) &&
+              url_join(buf_span(&base), f->url, false, &url);
+    pip_page_release(&page);
+    if (!ok)
+        return err_set(&job->err, ERR_NO_PACKAGE,
+                       "the index no longer has the locked file %.*s; resolve anew with --refresh",
+                       SPAN_ARG(filename));
+    job->url = buf_take(&url);
+    return true;
+}
+
+static void page_done(struct registry_get *get)
+{
+    struct locate *l = get->ctx;
+    if (!take_page(l))
+        err_wrap(&l->job->err, "%s %s", json_get_str(l->job->package, "name"),
+                 json_get_str(l->job->package, "version"));
+    finish(l);
+}
+
+void pip_locate(struct locate_job *job)
+{
+    struct locate *l = MEM_NEW(struct locate);
+    struct span name = json_get_span(job->package, "name");
+    struct span origin = json_get_span(job->package, "origin");
+    l->job = job;
+    l->arena = arena_new();
+    job->state = l;
+    job->url = NULL;
+    err_clear(&job->err);
+    uv_timer_init(job->loop, &l->timer);
+    l->timer.data = l;
+    if (origin.ptr && span_find(origin, SPAN("://")) < origin.len) { /* a direct reference */
+        job->url = mem_dup(origin);
+        uv_timer_start(&l->timer, finish_soon, 0, 0);
+        return;
+    }
+    if (!name.ptr || !pip_name_valid(name) || !json_get_span(job->package, "filename").ptr) {
+        err_set(&job->err, ERR_LOCK_INVALID, "a pip package in the lock has no valid name or file");
+        uv_timer_start(&l->timer, finish_soon, 0, 0);
+        return;
+    }
+    l->get = (struct registry_get){.path = arena_printf(l->arena, "%.*s/", SPAN_ARG(name)),
+                                   .accept = PIP_INDEX_ACCEPT,
+                                   .ttl_ms = PAGE_TTL_MS,
+                                   .max_bytes = 64u << 20,
+                                   .priority = 10,
+                                   .done = page_done,
+                                   .ctx = l};
+    registry_get(job->registry, &l->get);
+}

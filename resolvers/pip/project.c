@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Projects: their page, the releases on it, and the best file of each. */
+#include "resolvers/pip/resolve_priv.h"
+
+static void page_done(struct registry_get *get);
+
+struct pip_project *pip_project(struct pip_resolve *r, struct span name)
+{
+    struct pip_project *p = map_get(&r->projects, name);
+    if (p || r->project_list.n >= PIP_MAX_PROJECTS)
+        return p;
+    p = ARENA_NEW(r->arena, struct pip_project);
+    p->resolve = r;
+    p->name = arena_span(r->arena, name);
+    p->guess_set = version_set_all();
+    map_put(&r->projects, p->name, p);
+    *VEC_PUSH(&r->project_list) = p;
+    return p;
+}
+
+/* Newest first; of one version the page's order stays. */
+static int newer_first(const void *a, const void *b)
+{
+    const struct pip_file *x = *(const struct pip_file *const *)a;
+    const struct pip_file *y = *(const struct pip_file *const *)b;
+    int r = pip_version_cmp(&y->version, &x->version);
+    return r ? r : (x > y) - (x < y);
+}
+
+static void make_releases(struct pip_project *p)
+{
+    struct arena *a = p->resolve->arena;
+    size_t n = p->page.files.n;
+    p->sorted = arena_array(a, n, sizeof(*p->sorted));
+    for (size_t i = 0; i < n; i++)
+        p->sorted[i] = &p->page.files.v[i];
+    qsort(p->sorted, n, sizeof(p->sorted[0]), newer_first);
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += i == 0 || pip_version_cmp(&p->sorted[i - 1]->version, &p->sorted[i]->version) != 0;
+    p->releases = arena_array(a, count, sizeof(*p->releases));
+    for (size_t i = 0; i < n; i++) {
+        struct pip_release *last = p->release_count ? &p->releases[p->release_count - 1] : NULL;
+        if (!last || pip_version_cmp(&last->version, &p->sorted[i]->version) != 0) {
+            last = &p->releases[p->release_count++];
+            last->project = p;
+            last->version = p->sorted[i]->version;
+            last->first = i;
+        }
+        last->count++;
+    }
+}
+
+/* "name @ url": one file, which is what the URL says it is. */
+static bool make_direct(struct pip_project *p)
+{
+    struct arena *a = p->resolve->arena;
+    struct pip_file f = {.size = -1, .upload_ms = PIP_UPLOAD_UNKNOWN};
+    struct span path = span_slice(p->direct_url, 0, span_find_char(p->direct_url, '?'));
+    size_t slash = span_find_last_char(path, '/');
+    AUTO_BUF struct buf name = BUF(1024);
+    url_percent_decode(span_skip(path, slash < path.len ? slash + 1 : 0), &name);
+    f.filename = arena_span(a, buf_span(&name));
+    f.url = p->direct_url;
+    f.has_digest = true;
+    f.digest = p->direct_digest;
+    if (!pip_file_name(&f, p->name, a))
+        return err_set(&p->err, ERR_INVALID,
+                       "%.*s @ %.*s: the last part of the URL is no file name of a wheel or sdist "
+                       "of %.*s",
+                       SPAN_ARG(p->name), SPAN_ARG(p->direct_url), SPAN_ARG(p->name));
+    *VEC_PUSH(&p->page.files) = f;
+    make_releases(p);
+    return true;
+}
+
+void pip_project_want(struct pip_project *p)
+{
+    struct pip_resolve *r = p->resolve;
+    if (p->state != PIP_UNKNOWN || r->ending)
+        return;
+    if (p->direct_url.len) {
+        p->state = make_direct(p) ? PIP_READY : PIP_FAILED;
+        pip_kick(r);
+        return;
+    }
+    p->state = PIP_FETCHING;
+    p->get = (struct registry_get){.path = arena_printf(r->arena, "%.*s/", SPAN_ARG(p->name)),
+                                   .accept = PIP_INDEX_ACCEPT,
+                                   .ttl_ms = PIP_PAGE_TTL_MS,
+                                   .max_bytes = PIP_MAX_PAGE,
+                                   .priority = 10,
+                                   .done = page_done,
+                                   .ctx = p};
+    r->pending++;
+    registry_get(r->job->registry, &p->get);
+}
+
+static bool page_take(struct pip_project *p, const struct registry_get *get)
+{
+    struct pip_resolve *r = p->resolve;
+    if (get->err.code != ERR_NONE) {
+        p->err = get->err;
+        err_wrap(&p->err, "index page of %.*s", SPAN_ARG(p->name));
+        return false;
+    }
+    if (get->status != 200) {
+        p->state = PIP_MISSING;
+        return true;
+    }
+    struct span body = arena_span(r->arena, get->body);
+    if (!pip_page_parse(&p->page, body, get->content_type, p->name, r->arena, &p->err)) {
+        err_wrap(&p->err, "index page of %.*s", SPAN_ARG(p->name));
+        return false;
+    }
+    p->page_url = arena_str(r->arena, span_str(get->url));
+    make_releases(p);
+    p->state = PIP_READY;
+    return true;
+}
+
+static void page_done(struct registry_get *get)
+{
+    struct pip_project *p = get->ctx;
+    struct pip_resolve *r = p->resolve;
+    r->pending--;
+    if (!page_take(p, get))
+        p->state = PIP_FAILED;
+    if (!r->ending && p->state == PIP_READY)
+        pip_scout_page(p);
+    pip_kick(r);
+}
+
+struct pip_release *pip_release_at(const struct pip_project *p, struct span key)
+{
+    size_t from = 0, to = p->release_count;
+    while (from < to) { /* newest first */
+        size_t mid = (from + to) / 2;
+        int c = span_cmp(pip_key_order(p->releases[mid].version.key), pip_key_order(key));
+        if (c == 0)
+            return &p->releases[mid];
+        if (c > 0)
+            from = mid + 1;
+        else
+            to = mid;
+    }
+    return NULL;
+}
+
+/* What is no valid specifier restricts nothing, as with pip. */
+bool pip_python_fits(struct pip_resolve *r, struct span requires_python)
+{
+    if (requires_python.len == 0)
+        return true;
+    void **known = map_at(&r->pythons, requires_python);
+    if (!*known) {
+        struct pip_specs specs;
+        bool fits = !pip_specs_parse(requires_python, r->arena, &specs, NULL) ||
+                    pip_specs_match(&specs, &r->python);
+        *known = fits ? r : (void *)&r->pythons;
+    }
+    return *known == r;
+}
+
+struct candidate {
+    const struct pip_file *file;
+    uint32_t rank; /* of an sdist: behind all wheels */
+};
+
+static enum pip_unusable judge_file(struct pip_resolve *r, const struct pip_file *f, bool direct,
+                                    uint32_t *rank)
+{
+    const struct policy *policy = r->job->policy;
+    *rank = PIP_NO_RANK - 1;
+    if (f->wheel) {
+        *rank = pip_wheel_rank(&r->tags, &f->name);
+        if (*rank == PIP_NO_RANK)
+            return PIP_BAD_PLATFORM;
+    } else if (policy->only_binary) {
+        return PIP_NOT_BINARY;
+    }
+    if (!pip_python_fits(r, f->requires_python))
+        return PIP_BAD_PYTHON;
+    if (policy->exclude_newer_ms && !direct) {
+        if (f->upload_ms == PIP_UPLOAD_UNKNOWN)
+            return PIP_NO_UPLOAD_TIME;
+        if (f->upload_ms >= policy->exclude_newer_ms)
+            return PIP_TOO_NEW;
+    }
+    return PIP_USABLE;
+}
+
+static bool better(const struct candidate *a, const struct candidate *b)
+{
+    if (!b->file)
+        return true;
+    if (a->file->yanked != b->file->yanked)
+        return !a->file->yanked;
+    if (a->rank != b->rank)
+        return a->rank < b->rank;
+    if (!a->file->wheel || !b->file->wheel) {
+        /* Of two sdists .tar.gz, as PEP 625 has it. */
+        return span_ends(a->file->filename, SPAN(".tar.gz")) &&
+               !span_ends(b->file->filename, SPAN(".tar.gz"));
+    }
+    return pip_build_cmp(&a->file->name, &b->file->name) > 0;
+}
+
+void pip_release_judge(struct pip_release *rel)
+{
+    struct pip_project *p = rel->project;
+    struct candidate best = {NULL, 0};
+    if (rel->judged)
+        return;
+    rel->judged = true;
+    rel->unusable = PIP_BAD_PLATFORM;
+    for (size_t i = 0; i < rel->count; i++) {
+        struct candidate c = {p->sorted[rel->first + i], 0};
+        enum pip_unusable why = judge_file(p->resolve, c.file, p->direct_url.len > 0, &c.rank);
+        if (why != PIP_USABLE) {
+            if (why != PIP_BAD_PLATFORM)
+                rel->unusable = why;
+        } else if (better(&c, &best)) {
+            best = c;
+        }
+    }
+    if (best.file) {
+        rel->unusable = PIP_USABLE;
+        rel->file = best.file;
+        rel->yanked = best.file->yanked;
+    }
+}
