@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/map.h"
 #include "worker/cli/cli.h"
 #include "worker/lock.h"
 
@@ -79,7 +80,7 @@ static int inspect_run(struct cli *c)
         json_put_digest(out, "artifact", &a->digest);
         json_object_set(out, "manifest", a->manifest);
         json_object_set(out, "config", a->config);
-        json_object_set(out, "lock", a->lock);
+        json_object_set(out, "lock", (json_t *)(uintptr_t)a->lock);
         json_object_set_new(out, "layers", layers_json(a));
         cli_print_json(out);
     } else {

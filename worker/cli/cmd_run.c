@@ -58,8 +58,8 @@ static bool unpack_missing(struct cli *c, struct layer_dirs *dirs, const struct 
             continue;
         struct layer_reader *reader = layer_reader_new(c->engine.store, l, err);
         if (!reader) {
-            while (n > 0)
-                sources[--n].close(sources[n].ctx);
+            for (; n > 0; n--)
+                sources[n - 1].close(sources[n - 1].ctx);
             return false;
         }
         struct layer_bytes *bytes = MEM_NEW(struct layer_bytes);
