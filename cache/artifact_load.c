@@ -24,7 +24,7 @@ static json_t *read_json(struct store *s, const struct digest *d, size_t max, st
 {
     AUTO_MAPPED struct io_map map = {0};
     char text[DIGEST_TEXT_SIZE];
-    if (!store_map_blob(s, d, &map, err))
+    if (!blob_map_quietly(s, d, &map, err))
         return NULL;
     struct digest found = digest_of(map.bytes);
     if (map.bytes.len > max || !digest_eq(&found, d)) {
@@ -97,7 +97,7 @@ static bool read_recipe(struct store *s, struct artifact *a, struct err *err)
 {
     struct digest d;
     if (!json_get_digest(json_object_get(a->manifest, "annotations"), NOTE_RECIPE, &d) ||
-        !store_has_blob(s, &d, NULL))
+        !blob_is_there(s, &d))
         return true;
     AUTO_JSON json_t *recipe = read_json(s, &d, RECIPE_MAX_BYTES, err);
     const json_t *layers = json_object_get(recipe, "layers");
@@ -107,7 +107,7 @@ static bool read_recipe(struct store *s, struct artifact *a, struct err *err)
         return err_set(err, ERR_CORRUPT, "recipe: not of this manifest");
     a->recipe_digest = d;
     for (size_t i = 0; i < a->layer_count; i++)
-        if (!store_has_blob(s, &a->layers[i].blob, NULL) &&
+        if (!blob_is_there(s, &a->layers[i].blob) &&
             !read_recipe_layer(json_array_get(layers, i), &a->layers[i], err))
             return false;
     return true;

@@ -43,6 +43,14 @@ bool blob_use(struct store *s, const char *name, struct stat *st)
     return utimensat(s->blobs_fd, name, times, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
+bool blob_is_there(struct store *s, const struct digest *d)
+{
+    char name[BLOB_NAME_SIZE];
+    struct stat st;
+    return fstatat(s->blobs_fd, blob_name(d, name), &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           S_ISREG(st.st_mode);
+}
+
 bool store_has_blob(struct store *s, const struct digest *d, uint64_t *size)
 {
     char name[BLOB_NAME_SIZE];
@@ -54,12 +62,13 @@ bool store_has_blob(struct store *s, const struct digest *d, uint64_t *size)
     return true;
 }
 
-int store_open_blob(struct store *s, const struct digest *d, struct err *err)
+static int open_blob(struct store *s, const struct digest *d, bool quietly, struct err *err)
 {
     char name[BLOB_NAME_SIZE], text[DIGEST_TEXT_SIZE];
     struct stat st;
     int fd = -1;
-    if (blob_use(s, blob_name(d, name), &st))
+    blob_name(d, name);
+    if (quietly || blob_use(s, name, &st))
         fd = openat(s->blobs_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
         err_set(err, ERR_NOT_FOUND, "blob %s is not in the store", digest_text(d, text));
@@ -68,14 +77,30 @@ int store_open_blob(struct store *s, const struct digest *d, struct err *err)
     return fd;
 }
 
-bool store_map_blob(struct store *s, const struct digest *d, struct io_map *out, struct err *err)
+int store_open_blob(struct store *s, const struct digest *d, struct err *err)
 {
-    AUTO_FD int fd = store_open_blob(s, d, err);
+    return open_blob(s, d, false, err);
+}
+
+static bool map_blob(struct store *s, const struct digest *d, bool quietly, struct io_map *out,
+                     struct err *err)
+{
+    AUTO_FD int fd = open_blob(s, d, quietly, err);
     char text[DIGEST_TEXT_SIZE];
     *out = (struct io_map){0};
     if (fd < 0)
         return false;
     return io_map_fd(fd, out, err) || err_wrap(err, "blob %s", digest_text(d, text));
+}
+
+bool store_map_blob(struct store *s, const struct digest *d, struct io_map *out, struct err *err)
+{
+    return map_blob(s, d, false, out, err);
+}
+
+bool blob_map_quietly(struct store *s, const struct digest *d, struct io_map *out, struct err *err)
+{
+    return map_blob(s, d, true, out, err);
 }
 
 bool store_put_blob(struct store *s, struct span bytes, struct digest *out, struct err *err)

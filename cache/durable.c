@@ -39,6 +39,9 @@ static bool start_writing(struct store *s, const struct digest *d, int *fd, stru
         return false;
     if (fstat(*fd, &st) < 0)
         return err_sys(err, "blob");
+    /* However short ago it was used: a collector that chose it before must see this. */
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
+    futimens(*fd, times);
     if (is_durable(&st)) {
         close(*fd);
         *fd = -1;

@@ -71,42 +71,44 @@ static bool list_rows(struct store *s, enum cache_sql id, const char *key, json_
     return true;
 }
 
-bool pin_put(struct store *s, struct span owner, const struct digest *artifact, struct err *err)
+bool store_pin_put(struct store *s, struct span owner, const struct digest *artifact,
+                   struct err *err)
 {
     return check_name(owner, "a pin's owner", err) && put(s, SQL_PIN_PUT, owner, artifact, err);
 }
 
-bool pin_drop(struct store *s, struct span owner, struct err *err)
+bool store_pin_drop(struct store *s, struct span owner, struct err *err)
 {
     return drop(s, SQL_PIN_DROP, owner, "pin of", err);
 }
 
-bool pin_get(struct store *s, struct span owner, struct digest *artifact)
+bool store_pin_get(struct store *s, struct span owner, struct digest *artifact)
 {
     return get(s, SQL_PIN_GET, owner, artifact);
 }
 
-bool pin_list(struct store *s, json_t **out, struct err *err)
+bool store_pin_list(struct store *s, json_t **out, struct err *err)
 {
     return list_rows(s, SQL_PIN_LIST, "owner", out, err);
 }
 
-bool tag_put(struct store *s, struct span name, const struct digest *artifact, struct err *err)
+bool store_tag_put(struct store *s, struct span name, const struct digest *artifact,
+                   struct err *err)
 {
     return check_name(name, "a tag", err) && put(s, SQL_TAG_PUT, name, artifact, err);
 }
 
-bool tag_drop(struct store *s, struct span name, struct err *err)
+bool store_tag_drop(struct store *s, struct span name, struct err *err)
 {
     return drop(s, SQL_TAG_DROP, name, "tag", err);
 }
 
-bool tag_get(struct store *s, struct span name, struct digest *artifact)
+bool store_tag_get(struct store *s, struct span name, struct digest *artifact)
 {
     return get(s, SQL_TAG_GET, name, artifact);
 }
 
-bool tag_list(struct store *s, json_t **out, struct err *err)
+bool store_tag_list(struct store *s, json_t **out, struct err *err)
 {
     return list_rows(s, SQL_TAG_LIST, "name", out, err);
 }

@@ -15,16 +15,18 @@
 #define PIN_OWNER_MAX 256u /* bytes, printable UTF-8 */
 
 /* An owner's new pin replaces its old one. */
-bool pin_put(struct store *s, struct span owner, const struct digest *artifact, struct err *err);
-bool pin_drop(struct store *s, struct span owner, struct err *err);
-bool pin_get(struct store *s, struct span owner, struct digest *artifact);
+bool store_pin_put(struct store *s, struct span owner, const struct digest *artifact,
+                   struct err *err);
+bool store_pin_drop(struct store *s, struct span owner, struct err *err);
+bool store_pin_get(struct store *s, struct span owner, struct digest *artifact);
 /* {"owner","artifact","at_ms"} objects, by owner. */
-bool pin_list(struct store *s, json_t **out, struct err *err);
+bool store_pin_list(struct store *s, json_t **out, struct err *err);
 
-bool tag_put(struct store *s, struct span name, const struct digest *artifact, struct err *err);
-bool tag_drop(struct store *s, struct span name, struct err *err);
-bool tag_get(struct store *s, struct span name, struct digest *artifact);
+bool store_tag_put(struct store *s, struct span name, const struct digest *artifact,
+                   struct err *err);
+bool store_tag_drop(struct store *s, struct span name, struct err *err);
+bool store_tag_get(struct store *s, struct span name, struct digest *artifact);
 /* {"name","artifact","at_ms"} objects, by name. */
-bool tag_list(struct store *s, json_t **out, struct err *err);
+bool store_tag_list(struct store *s, json_t **out, struct err *err);
 
 #endif

@@ -29,6 +29,10 @@ const char *blob_name(const struct digest *d, char out[BLOB_NAME_SIZE]);
 /* stat, and marks it as used now; false with errno. */
 bool blob_use(struct store *s, const char *name, struct stat *st);
 
+/* Without marking it as used, for a collector. */
+bool blob_is_there(struct store *s, const struct digest *d);
+bool blob_map_quietly(struct store *s, const struct digest *d, struct io_map *out, struct err *err);
+
 /* Several spans at once. */
 bool blob_writer_addv(struct blob_writer *w, const struct span *bytes, size_t count,
                       struct err *err);

@@ -285,19 +285,20 @@ START_TEST(pins_and_tags_need_an_artifact)
     struct artifact_part part = pack_simple(s, "pip", "one", 10, COMPRESS_ZSTD);
     struct artifact *a = pack_publish(s, &part, 1, &err);
     json_t *list;
-    ck_assert(!pin_put(s, SPAN("session"), &none, &err) && err.code == ERR_NOT_FOUND);
-    ck_assert(!pin_put(s, SPAN(""), &a->digest, &err) && err.code == ERR_INVALID);
-    ck_assert(!tag_put(s, SPAN("a\nb"), &a->digest, &err) && err.code == ERR_INVALID);
-    ck_assert_msg(pin_put(s, SPAN("session"), &a->digest, &err), "%s", err.text);
-    ck_assert_msg(tag_put(s, SPAN("latest"), &a->digest, &err), "%s", err.text);
-    ck_assert(pin_get(s, SPAN("session"), &found) && digest_eq(&found, &a->digest));
-    ck_assert(tag_get(s, SPAN("latest"), &found) && !tag_get(s, SPAN("session"), &found));
-    ck_assert(pin_list(s, &list, &err));
+    ck_assert(!store_pin_put(s, SPAN("session"), &none, &err) && err.code == ERR_NOT_FOUND);
+    ck_assert(!store_pin_put(s, SPAN(""), &a->digest, &err) && err.code == ERR_INVALID);
+    ck_assert(!store_tag_put(s, SPAN("a\nb"), &a->digest, &err) && err.code == ERR_INVALID);
+    ck_assert_msg(store_pin_put(s, SPAN("session"), &a->digest, &err), "%s", err.text);
+    ck_assert_msg(store_tag_put(s, SPAN("latest"), &a->digest, &err), "%s", err.text);
+    ck_assert(store_pin_get(s, SPAN("session"), &found) && digest_eq(&found, &a->digest));
+    ck_assert(store_tag_get(s, SPAN("latest"), &found) &&
+              !store_tag_get(s, SPAN("session"), &found));
+    ck_assert(store_pin_list(s, &list, &err));
     ck_assert_uint_eq(json_array_size(list), 1);
     json_decref(list);
-    ck_assert(pin_drop(s, SPAN("session"), &err));
-    ck_assert(!pin_drop(s, SPAN("session"), &err) && err.code == ERR_NOT_FOUND);
-    ck_assert(tag_drop(s, SPAN("latest"), &err));
+    ck_assert(store_pin_drop(s, SPAN("session"), &err));
+    ck_assert(!store_pin_drop(s, SPAN("session"), &err) && err.code == ERR_NOT_FOUND);
+    ck_assert(store_tag_drop(s, SPAN("latest"), &err));
     artifact_free(a);
     store_close(s);
 }
