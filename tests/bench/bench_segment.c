@@ -141,7 +141,7 @@ int main(int argc, char **argv)
         round_of(&loop, packer, wheels, n, argv[1][0] == 'g' ? COMPRESS_GZIP : COMPRESS_ZSTD,
                  folder);
     }
-    pool_free(pool);
+    pool_close(pool);
     packer_free(packer);
     uv_run(&loop, UV_RUN_DEFAULT);
     io_remove_tree(AT_FDCWD, top, NULL);
