@@ -38,6 +38,7 @@ struct resolution {
     struct root *roots;
     VEC(struct npm_want *) ahead; /* to be crawled */
     struct npm_set nodes;
+    struct map announced; /* origins */
     enum phase phase;
     bool cancelled;
     size_t known, resolved;
@@ -48,6 +49,16 @@ static void step(struct resolution *r);
 
 /* ---- Announcing. ---- */
 
+static void choose(struct resolution *r, const json_t *package)
+{
+    struct span origin = json_get_span(package, "origin");
+    if (!origin.ptr || map_has(&r->announced, origin))
+        return;
+    origin = arena_span(r->arena, origin);
+    map_put(&r->announced, origin, r);
+    r->job->choose(r->job, package, origin.ptr);
+}
+
 static void announce(struct resolution *r, struct npm_want *want, bool top)
 {
     if (want->certain || want->manifest->hash.algo == HASH_NONE)
@@ -56,9 +67,7 @@ static void announce(struct resolution *r, struct npm_want *want, bool top)
     if (!r->job->choose)
         return;
     AUTO_JSON json_t *entry = npm_locked_early(r->source, want, top);
-    const char *origin = json_get_str(entry, "origin");
-    if (origin)
-        r->job->choose(r->job, entry, origin);
+    choose(r, entry);
 }
 
 static void progress(struct resolution *r)
@@ -188,6 +197,7 @@ static void on_closed(uv_handle_t *handle)
     npm_source_free(r->source);
     VEC_FREE(&r->ahead);
     VEC_FREE(&r->nodes);
+    map_release(&r->announced);
     arena_free(r->arena);
     free(r);
     job->state = NULL;
@@ -425,13 +435,8 @@ static void warn_deprecated(struct resolution *r, json_t *warnings)
 
 static void choose_rest(struct resolution *r, const json_t *packages)
 {
-    size_t i;
-    json_t *p;
-    json_array_foreach (packages, i, p) {
-        const char *origin = json_get_str(p, "origin");
-        if (r->job->choose && origin)
-            r->job->choose(r->job, p, origin);
-    }
+    for (size_t i = 0; r->job->choose && i < json_array_size(packages); i++)
+        choose(r, json_array_get(packages, i));
 }
 
 static bool write_lock(struct resolution *r)
