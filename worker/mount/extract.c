@@ -403,7 +403,7 @@ static bool extract_all(struct extract *x, struct tar_reader *reader, struct err
 {
     const struct tar_entry *e;
     err_clear(err);
-    while (tar_next(reader, &e, err))
+    while (tar_reader_next(reader, &e, err))
         if (!put_entry(x, e, reader, err))
             return err_wrap(err, "%.*s", (int)(e->path.len > 200 ? 200 : e->path.len), e->path.ptr);
     return err->code == ERR_NONE && finish_folders(x, err);

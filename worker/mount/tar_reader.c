@@ -340,7 +340,7 @@ static void forget_entry(struct tar_reader *t)
     t->has_size = t->has_uid = t->has_gid = t->has_mtime = false;
 }
 
-bool tar_next(struct tar_reader *t, const struct tar_entry **out, struct err *err)
+bool tar_reader_next(struct tar_reader *t, const struct tar_entry **out, struct err *err)
 {
     uint64_t left = t->content + t->skip;
     *out = NULL;

@@ -5,7 +5,7 @@
  * names, numbers in base 256. Device nodes, FIFOs and sparse files are refused, as is a
  * header whose checksum is wrong, or anything but zeros after the end.
  *
- * Ownership: an entry's spans are good until the next tar_next.
+ * Ownership: an entry's spans are good until the next tar_reader_next.
  * Errors:    ERR_BAD_ARCHIVE, ERR_TOO_LARGE (a pax header over 1 MiB), the decoder's.
  * Threads:   one.
  * Format:    POSIX.1-2001 pax interchange format; GNU tar manual, "Basic Tar Format". */
@@ -38,7 +38,7 @@ struct tar_reader *tar_reader_new(struct decoder *d); /* the decoder stays the c
 void tar_reader_free(struct tar_reader *t);           /* NULL is fine */
 
 /* False with err->code ERR_NONE: the end, and all bytes were read. */
-bool tar_next(struct tar_reader *t, const struct tar_entry **out, struct err *err);
+bool tar_reader_next(struct tar_reader *t, const struct tar_entry **out, struct err *err);
 
 /* The next piece of the entry's content, empty at its end. */
 bool tar_content(struct tar_reader *t, struct span *piece, struct err *err);
