@@ -140,15 +140,15 @@ static bool check_wheel_file(struct pip_wheel *w, struct arena *a, struct err *e
 }
 
 static bool check_metadata(const struct pip_wheel *w, const struct pip_wheel_want *want,
-                           struct arena *a, struct span *name, struct err *err)
+                           struct arena *a, struct err *err)
 {
-    struct span text, version;
+    struct span text, name, version;
     if (!read_info(w, "METADATA", a, &text, err))
         return false;
-    if (!pip_header(text, SPAN("Name"), name) || !pip_header(text, SPAN("Version"), &version))
+    if (!pip_header(text, SPAN("Name"), &name) || !pip_header(text, SPAN("Version"), &version))
         return err_set(err, ERR_BAD_ARCHIVE, "METADATA has no Name or no Version");
-    return pip_name_valid(*name) ? check_identity(*name, version, want, "METADATA", a, err)
-                                 : err_set(err, ERR_BAD_ARCHIVE, "METADATA has no valid Name");
+    return pip_name_valid(name) ? check_identity(name, version, want, "METADATA", a, err)
+                                : err_set(err, ERR_BAD_ARCHIVE, "METADATA has no valid Name");
 }
 
 static bool check_type(const struct zip_entry *e, struct err *err)
@@ -261,11 +261,10 @@ static bool place_all(struct pip_wheel *w, struct span python, struct span dist,
 bool pip_wheel_open(struct pip_wheel *w, struct span bytes, const struct pip_wheel_want *want,
                     struct arena *a, struct err *err)
 {
-    struct span dist;
     *w = (struct pip_wheel){0};
     w->site_packages =
         span_str(arena_printf(a, "lib/python%.*s/site-packages", SPAN_ARG(want->python)));
     return zip_open(&w->zip, bytes, &zip_default_limits, a, err) && find_dist_info(w, err) &&
            check_dist_info(w, want, a, err) && check_wheel_file(w, a, err) &&
-           check_metadata(w, want, a, &dist, err) && place_all(w, want->python, dist, a, err);
+           check_metadata(w, want, a, err) && place_all(w, want->python, want->name, a, err);
 }

@@ -18,10 +18,14 @@ import tempfile
 MOUNT = "/opt/managed-env/npm"
 
 
+class Failed(Exception):
+    pass
+
+
 def run(*args):
     done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode:
-        sys.exit("%s\n%s" % (" ".join(args), done.stderr.decode(errors="replace")))
+        raise Failed("%s\n%s" % (" ".join(args), done.stderr.decode(errors="replace")))
     return done.stdout
 
 
@@ -84,7 +88,10 @@ def main():
     with tempfile.TemporaryDirectory() as cache:
         options.cache = cache
         for line in options.sets:
-            files, bad = compare_set(options, line.split(","))
+            try:
+                files, bad = compare_set(options, line.split(","))
+            except Failed as why:
+                files, bad = 0, str(why).splitlines()
             failed += bool(bad)
             print("%-4s %6d files  %s" % ("bad" if bad else "ok", files, line))
             for text in bad[:40]:

@@ -40,7 +40,7 @@ function settle (packages) {
 async function main () {
   const options = { registry, cache, preferOffline: true, fullMetadata: true, Arborist }
   const tree = await new Arborist({ path: path.join(prefix, 'lib'), global: true }).loadActual()
-  const nodes = [...tree.inventory.values()].filter(n => !n.isRoot && !n.inBundle)
+  const nodes = [...tree.inventory.values()].filter(n => n.location && !n.inBundle)
   const packages = []
   for (let i = 0; i < nodes.length; i += 8) {
     packages.push(...await Promise.all(nodes.slice(i, i + 8).map(n => entry(n, options))))

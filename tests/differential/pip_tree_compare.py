@@ -28,10 +28,14 @@ OWN_INFO = {"INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_bu
 OWN_FILES = {"pyvenv.cfg", "lib64", ".gitignore", ".lock", "CACHEDIR.TAG", "share/man"}
 
 
+class Failed(Exception):
+    pass
+
+
 def run(*args, **kwargs):
     done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kwargs)
     if done.returncode:
-        sys.exit("%s\n%s" % (" ".join(args), done.stdout.decode(errors="replace")))
+        raise Failed("%s\n%s" % (" ".join(args), done.stdout.decode(errors="replace")))
     return done.stdout
 
 
@@ -221,7 +225,10 @@ def main():
     os.umask(0o022)
     failed = 0
     for line in options.sets:
-        wheels, files, bad = compare_set(options, line.split(","))
+        try:
+            wheels, files, bad = compare_set(options, line.split(","))
+        except Failed as why:
+            wheels, files, bad = 0, 0, str(why).splitlines()
         failed += bool(bad)
         print("%-4s %3d wheels %6d files  %s" % ("bad" if bad else "ok", wheels, files, line))
         for text in bad[:40]:

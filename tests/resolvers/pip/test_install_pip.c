@@ -115,7 +115,7 @@ START_TEST(schemes_of_data_have_their_places)
     add_info("a_b-1.0.dist-info");
     ck_assert_msg(fill(), "%s", err.text);
     ck_assert_str_eq(plan_listing(&plan, PIP_VENV "/", arena),
-                     "755 bin/run\n644 etc/a/b.conf\n644 include/site/python3.11/A.b/a.h\n"
+                     "755 bin/run\n644 etc/a/b.conf\n644 include/site/python3.11/a-b/a.h\n"
                      "644 lib/python3.11/site-packages/a_b-1.0.dist-info/INSTALLER\n"
                      "644 lib/python3.11/site-packages/a_b-1.0.dist-info/METADATA\n"
                      "644 lib/python3.11/site-packages/a_b-1.0.dist-info/RECORD\n"
@@ -127,7 +127,7 @@ START_TEST(schemes_of_data_have_their_places)
     ck_assert(strstr(record, "\n../../../bin/run,sha256=") ||
               strncmp(record, "../../../bin/run,", 17) == 0);
     ck_assert_ptr_nonnull(strstr(record, "../../../etc/a/b.conf,"));
-    ck_assert_ptr_nonnull(strstr(record, "../../../include/site/python3.11/A.b/a.h,"));
+    ck_assert_ptr_nonnull(strstr(record, "../../../include/site/python3.11/a-b/a.h,"));
     ck_assert_ptr_nonnull(strstr(record, "\nlate.py,"));
 }
 END_TEST
