@@ -209,11 +209,24 @@ static void look_after_all(struct http_client *c)
     }
 }
 
+/* Only requests keep the loop alive, not what curl or we would look after some time later. */
+static void hold_loop(struct http_client *c, bool hold)
+{
+    uv_timer_t *timers[] = {&c->curl_timer, &c->due_timer};
+    for (size_t i = 0; i < COUNT(timers); i++)
+        if (hold)
+            uv_ref((uv_handle_t *)timers[i]);
+        else
+            uv_unref((uv_handle_t *)timers[i]);
+}
+
 static void run_queue(struct http_client *c)
 {
     look_after_all(c);
     flush_ended(c);
     start_waiting(c);
+    if (!c->all && !c->ended)
+        hold_loop(c, false);
 }
 
 static void on_wake(uv_timer_t *timer)
@@ -444,6 +457,7 @@ struct http_request *http_start(struct http_client *c, const struct http_get *ge
     if (c->all)
         c->all->prev = r;
     c->all = r;
+    hold_loop(c, true);
     check_request(r, get->url);
     if (r->err.code) {
         if (r->state != HTTP_ENDED)

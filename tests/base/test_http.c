@@ -767,6 +767,23 @@ START_TEST(unreachable_hosts_and_bad_urls_are_told_apart)
 }
 END_TEST
 
+START_TEST(an_idle_client_keeps_no_loop_alive)
+{
+    struct bench b;
+    struct http_options o = quick;
+    o.stall_timeout_ms = 60000;
+    bench_init(&b, &o);
+    test_server_add(b.server, "/a", &(struct test_answer){.body = SPAN("x")});
+    uv_run(&b.loop, UV_RUN_DEFAULT);
+    struct got g = get(&b, "/a");
+    uint64_t began = uv_hrtime();
+    uv_run(&b.loop, UV_RUN_DEFAULT);
+    ck_assert((uv_hrtime() - began) / 1000000 < 5000);
+    buf_release(&g.body);
+    bench_release(&b);
+}
+END_TEST
+
 START_TEST(headers_of_ours_cannot_be_smuggled_in)
 {
     struct bench b;
@@ -831,6 +848,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, a_readers_error_ends_the_request);
     tcase_add_test(tc, a_pause_holds_the_pieces_back_and_is_no_stall);
     tcase_add_test(tc, unreachable_hosts_and_bad_urls_are_told_apart);
+    tcase_add_test(tc, an_idle_client_keeps_no_loop_alive);
     tcase_add_test(tc, headers_of_ours_cannot_be_smuggled_in);
     tcase_add_test(tc, a_connection_is_opened_ahead);
     suite_add_tcase(s, tc);
