@@ -176,6 +176,9 @@ static bool finish(struct tar *t, const char *block, const struct extended *x, s
     e->mode = (uint32_t)(mode & 07777);
     while (span_ends(path, SPAN("/")) && path.len > 1)
         path.len--;
+    if (e->type == TAR_DIR && e->data.len)
+        return err_set(err, ERR_BAD_ARCHIVE, "tar entry \"%s\": a folder with content",
+                       archive_show(path, shown));
     if (path.len == 0 || path.len > TAR_MAX_PATH || archive_path_escapes(path))
         return err_set(err, ERR_BAD_ARCHIVE, "tar entry \"%s\": not a path below the archive",
                        archive_show(path, shown));
@@ -199,8 +202,10 @@ static bool next_block(struct tar *t, const struct extended *x, const char **blo
         size = x->size;
     else if (!number(*block, AT_SIZE, 12, &size))
         return bad(t, err, "a size that is no number");
-    if (type == '1' || type == '2' || type == '5' || type == '3' || type == '4' || type == '6')
-        size = 0; /* links, folders, devices: nothing follows whatever the size says */
+    if (type == '5')
+        size = 0; /* some writers put the folder's own size there; no content follows */
+    if (size && type >= '1' && type <= '6') /* readers disagree about whether content follows */
+        return bad(t, err, "a link or device with content");
     if (size > rest.len - BLOCK)
         return bad(t, err, "cut off in an entry's content");
     *data = span_slice(rest, BLOCK, BLOCK + size);

@@ -67,7 +67,8 @@ static bool check_about(const struct platform *p, struct span about, struct err 
         return err_set(err, ERR_PLATFORM, "%s does not answer like %s", p->python_program,
                        p->python_impl);
     /* "3.13.0rc1" and the like: the numbers decide. */
-    if (!span_starts(span_str(p->python_full), version))
+    struct span full = span_str(p->python_full), rest = span_skip(full, version.len);
+    if (!span_starts(full, version) || (rest.len && rest.ptr[0] >= '0' && rest.ptr[0] <= '9'))
         return err_set(err, ERR_PLATFORM, "%s is Python %.*s, the platform says %s",
                        p->python_program, SPAN_ARG(version), p->python_full);
     return true;

@@ -127,6 +127,18 @@ START_TEST(checksums_and_cuts_are_noticed)
 }
 END_TEST
 
+START_TEST(only_files_have_content)
+{
+    static const struct {
+        char type;
+        const char *name;
+    } cases[] = {{'0', "p/folder/"}, {'1', "p/h"}, {'2', "p/s"}, {'3', "p/c"}, {'6', "p/f"}};
+    made_tar_add(&made, cases[_i].type, cases[_i].name, 0644, SPAN("content"));
+    made_tar_end(&made);
+    ck_assert_ptr_nonnull(strstr(listing(buf_span(&made.bytes)), "with content"));
+}
+END_TEST
+
 START_TEST(an_extended_header_at_the_end_is_refused)
 {
     made_tar_pax(&made, 'x', "path", "p/a");
@@ -197,6 +209,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tc, paths_that_escape_are_refused, 0, COUNT(escaping));
     tcase_add_loop_test(tc, broken_pax_records_are_refused, 0, 8);
     tcase_add_test(tc, checksums_and_cuts_are_noticed);
+    tcase_add_loop_test(tc, only_files_have_content, 0, 5);
     tcase_add_test(tc, an_extended_header_at_the_end_is_refused);
     tcase_add_test(tc, stripping_leaves_plain_paths);
     tcase_add_test(tc, gzip_members_are_joined_and_bounded);
