@@ -69,7 +69,9 @@ static bool check_about(const struct platform *p, struct span about, struct err 
     /* "3.13.0rc1" and the like: the numbers decide. */
     struct span full = span_str(p->python_full), rest = span_skip(full, version.len);
     if (!span_starts(full, version) || (rest.len && rest.ptr[0] >= '0' && rest.ptr[0] <= '9'))
-        return err_set(err, ERR_PLATFORM, "%s is Python %.*s, the platform says %s",
+        return err_set(err, ERR_PLATFORM,
+                       "%s is Python %.*s, the platform says %s; declare that one, or build with "
+                       "--no-bytecode",
                        p->python_program, SPAN_ARG(version), p->python_full);
     return true;
 }
@@ -98,7 +100,9 @@ static bool run(const struct platform *p, struct span input, struct buf *out, in
     };
     if (!proc_run(&proc, status, err)) {
         if (err->code == ERR_NOT_FOUND)
-            err->code = ERR_PLATFORM;
+            err_set(err, ERR_PLATFORM,
+                    "%s: no such program; install that Python, or build with --no-bytecode",
+                    p->python_program);
         return false;
     }
     if (*status > 0 && *status < 128)
