@@ -4,14 +4,16 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/buf.h"
-#include "base/mem.h"
+#include "base/io.h"
 #include "tests/test_main.h"
 
 static char folder[4200];
@@ -46,6 +48,9 @@ struct collected {
     uv_loop_t *loop;
     struct sandbox *sandbox;
     uv_timer_t timer;
+    uv_poll_t gateway;
+    int gateway_fd;
+    bool gateway_open;
 };
 
 static void on_line(void *ctx, bool is_stderr, struct span line)
@@ -54,6 +59,38 @@ static void on_line(void *ctx, bool is_stderr, struct span line)
     struct buf *to = is_stderr ? &c->err : &c->out;
     buf_append(to, line);
     buf_char(to, '\n');
+    if (c->box->kill_worker)
+        kill(getpid(), SIGKILL);
+}
+
+/* One visitor, one answer: it comes from outside of the namespace. */
+static void on_gateway_ready(uv_poll_t *poll, int status, int events)
+{
+    struct collected *c = container_of(poll, struct collected, gateway);
+    (void)status, (void)events;
+    int fd = accept4(c->gateway_fd, NULL, NULL, SOCK_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (write(fd, c->box->gateway_says, strlen(c->box->gateway_says)) < 0)
+        abort();
+    close(fd);
+}
+
+static void on_gateway(void *ctx, int listen_fd)
+{
+    struct collected *c = ctx;
+    c->gateway_fd = listen_fd;
+    c->gateway_open = true;
+    if (uv_poll_init(c->loop, &c->gateway, listen_fd) ||
+        uv_poll_start(&c->gateway, UV_READABLE, on_gateway_ready))
+        abort();
+}
+
+static void close_gateway(struct collected *c)
+{
+    uv_close((uv_handle_t *)&c->gateway, NULL);
+    close(c->gateway_fd);
+    c->gateway_open = false;
 }
 
 static void on_done(void *ctx, const struct sandbox_result *result)
@@ -62,6 +99,8 @@ static void on_done(void *ctx, const struct sandbox_result *result)
     c->box->result = *result;
     if (c->box->cancel_after_ms)
         uv_close((uv_handle_t *)&c->timer, NULL);
+    if (c->gateway_open)
+        close_gateway(c);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -82,6 +121,7 @@ static void run_here(struct box *b)
     b->spec.loop = &loop;
     b->spec.on_line = on_line;
     b->spec.on_done = on_done;
+    b->spec.on_gateway = on_gateway;
     b->spec.ctx = &c;
     c.sandbox = sandbox_start(&b->spec, &b->err);
     b->started = c.sandbox != NULL;
@@ -92,6 +132,8 @@ static void run_here(struct box *b)
     uv_run(&loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&loop))
         abort();
+    if (b->remove_upper && !sandbox_remove_upper(host, b->spec.upper_dir, &b->result.err))
+        b->result.status = 1;
     memcpy(b->out, buf_cstr(&c.out), c.out.len);
     memcpy(b->errout, buf_cstr(&c.err), c.err.len);
     buf_release(&c.out);
@@ -99,10 +141,29 @@ static void run_here(struct box *b)
     sandbox_host_free(host);
 }
 
+/* A name and a range of ids for the test's user, in a mount namespace of ours only. */
+static bool grant_range(void)
+{
+    AUTO_FREE char *accounts = mem_printf("%s/accounts", folder);
+    AUTO_FREE char *account = mem_printf("root:x:0:0::/root:/bin/sh\nboxtest:x:%d:%d::/:/bin/sh\n",
+                                         BOX_USER_ID, BOX_USER_ID);
+    AUTO_FREE char *file = mem_printf("%s/ranges", folder);
+    AUTO_FREE char *line = mem_printf("%d:300000:65536\n", BOX_USER_ID);
+    struct err err = {0};
+    return io_replace_file(AT_FDCWD, file, span_str(line), 0644, false, &err) &&
+           io_replace_file(AT_FDCWD, accounts, span_str(account), 0644, false, &err) &&
+           unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount(file, "/etc/subuid", NULL, MS_BIND, NULL) == 0 &&
+           mount(file, "/etc/subgid", NULL, MS_BIND, NULL) == 0 &&
+           mount(accounts, "/etc/passwd", NULL, MS_BIND, NULL) == 0;
+}
+
 static bool become(enum box_way way)
 {
     if (way == BOX_SELF || geteuid() != 0)
         return true;
+    if (way == BOX_USER && !grant_range())
+        printf("without a range of ids: /etc/subuid is missing\n");
     bool ok = setgroups(0, NULL) == 0 && setresgid(BOX_USER_ID, BOX_USER_ID, BOX_USER_ID) == 0 &&
               setresuid(BOX_USER_ID, BOX_USER_ID, BOX_USER_ID) == 0;
     prctl(PR_SET_DUMPABLE, 1); /* as a user's own process is */
@@ -141,6 +202,8 @@ bool box_run(struct box *b)
     close(report[0]);
     b->spec = spec;
     ck_assert_int_eq(waitpid(pid, &raw, 0), pid);
+    if (b->kill_worker)
+        return WIFSIGNALED(raw);
     ck_assert_uint_eq(n, sizeof(*b));
     if (b->started)
         return true;

@@ -13,7 +13,10 @@ enum box_way { BOX_SELF, BOX_USER, BOX_SINGLE, BOX_WAYS };
 struct box {
     struct sandbox_spec spec; /* host, loop, callbacks and ctx are filled in */
     enum box_way way;
-    int64_t cancel_after_ms; /* 0: never */
+    int64_t cancel_after_ms;  /* 0: never */
+    bool kill_worker;         /* once the first line came, by SIGKILL */
+    bool remove_upper;        /* afterwards */
+    const char *gateway_says; /* what the gateway answers */
     /* Result: */
     struct sandbox_result result;
     bool started;

@@ -51,6 +51,10 @@ static void find_ids(struct sandbox_host *h)
     h->sub_gid = find_range("/etc/subgid", name, h->uid);
     h->newuidmap = proc_find("newuidmap");
     h->newgidmap = proc_find("newgidmap");
+    if (h->sub_uid.count && h->sub_gid.count && h->newuidmap && h->newgidmap) {
+        AUTO_FD int fd = id_map_namespace(h, ID_MAP_SUB);
+        h->sub_works = fd >= 0;
+    }
 }
 
 enum probe_step { PROBE_USER = 1, PROBE_OTHERS, PROBE_TMPFS, PROBE_OVERLAY, PROBE_PROC, PROBE_OK };

@@ -27,6 +27,7 @@ struct sandbox_host {
     int range_ns_fd; /* a user namespace with the range, for id-mapped mounts; -1 */
     struct id_range sub_uid, sub_gid;
     char *newuidmap, *newgidmap; /* NULL: not there */
+    bool sub_works;
     struct cgroup_place cgroups;
     struct sock_fprog filter, filter_single; /* the second pretends changes of owner */
     struct sandbox_check checks[HOST_CHECKS];

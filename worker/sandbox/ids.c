@@ -16,8 +16,7 @@
 
 enum id_map host_user_map(const struct sandbox_host *h)
 {
-    bool range = h->sub_uid.count && h->sub_gid.count && h->newuidmap && h->newgidmap;
-    return range ? ID_MAP_SUB : ID_MAP_SINGLE;
+    return h->sub_works ? ID_MAP_SUB : ID_MAP_SINGLE;
 }
 
 static bool write_map(pid_t pid, const char *file, const char *text, struct err *err)

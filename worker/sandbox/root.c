@@ -235,18 +235,20 @@ static bool mount_whole(struct building *b, struct err *err)
 {
     char root[64];
     struct overlay o = overlay_of(b, b->lower, b->lower_count);
-    if (overlay_mount(&o, path_at(b, "root", root), err))
-        return true;
-    if (!err || err->sys_errno != ELOOP || b->lower_count != b->base_from + 1)
-        return false;
-    /* Layers that lie inside the base: one overlay of them does not. */
-    err_clear(err);
+    path_at(b, "root", root);
+    /* Layers mostly lie inside this machine's root, and folders of an overlay may not lie in
+     * each other. A first overlay of the layers alone does not. */
+    if (b->plan->spec->base_count || b->base_from < 2)
+        return overlay_mount(&o, root, err);
     AUTO_FD int layers = mount_layers(b, err);
     if (layers < 0)
         return false;
     const int two[2] = {layers, b->lower[b->base_from]};
     o = overlay_of(b, two, 2);
-    return overlay_mount(&o, root, err);
+    if (overlay_mount(&o, root, err))
+        return true;
+    return err_wrap(err, "layers are stored on an overlay themselves? put STRATA_HOME on another "
+                         "file system");
 }
 
 static bool sub_folder(int fd, const char *name, int *out, struct err *err)
@@ -284,6 +286,43 @@ static bool mount_part(struct building *b, const char *name, int layers_fd, int 
     return true;
 }
 
+static bool mount_new_name(struct building *b, int layers, const char *name, int root_fd,
+                           const char *to, struct err *err)
+{
+    AUTO_FREE char *path = mem_printf("/%s", name);
+    struct stat st;
+    if (fstatat(layers, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return err_sys(err, "layers: %s", name);
+    if (S_ISDIR(st.st_mode)) {
+        if (mkdirat(root_fd, name, 0755) < 0)
+            return errno == EEXIST || err_sys(err, "%s", path);
+        return path_is_private(path) || mount_part(b, name, layers, -1, to, err);
+    }
+    if (!S_ISREG(st.st_mode))
+        return true; /* a whiteout; links at the root are the base's to make */
+    AUTO_FREE char *from = mem_printf("/proc/self/fd/%d/%s", layers, name);
+    if (mknodat(root_fd, name, S_IFREG | 0644, 0) < 0)
+        return errno == EEXIST || err_sys(err, "%s", path);
+    return mount(from, to, NULL, MS_BIND, NULL) == 0 || err_sys(err, "bind %s", path);
+}
+
+/* Names that only layers have, and places for what is private. */
+static bool mount_new_names(struct building *b, int layers, int root_fd, const char *root,
+                            struct err *err)
+{
+    int list = openat(layers, ".", OPEN_DIR);
+    DIR *dir = list >= 0 ? fdopendir(list) : NULL;
+    bool ok = dir || err_sys(err, "list layers");
+    for (struct dirent *e; ok && (e = readdir(dir));) {
+        AUTO_FREE char *to = mem_printf("%s/%s", root, e->d_name);
+        ok = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+             mount_new_name(b, layers, e->d_name, root_fd, to, err);
+    }
+    if (dir)
+        closedir(dir);
+    return ok;
+}
+
 static bool mount_parts(struct building *b, struct err *err)
 {
     char root[64], to[128];
@@ -304,22 +343,7 @@ static bool mount_parts(struct building *b, struct err *err)
         if (h->fd >= 0 && !mount_part(b, h->name, layers, h->fd, to, err))
             return false;
     }
-    /* Names that only layers have, and places for what is private. */
-    int list = openat(layers, ".", OPEN_DIR);
-    DIR *dir = list >= 0 ? fdopendir(list) : NULL;
-    bool ok = dir || err_sys(err, "list layers");
-    for (struct dirent *e; ok && dir && (e = readdir(dir));) {
-        struct stat st;
-        if (e->d_name[0] == '.' || fstatat(layers, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-            !S_ISDIR(st.st_mode) || mkdirat(root_fd, e->d_name, 0755) < 0)
-            continue;
-        AUTO_FREE char *path = mem_printf("/%s", e->d_name);
-        AUTO_FREE char *new_to = mem_printf("%s/%s", root, e->d_name);
-        ok = path_is_private(path) || mount_part(b, e->d_name, layers, -1, new_to, err);
-    }
-    if (dir)
-        closedir(dir);
-    return ok;
+    return mount_new_names(b, layers, root_fd, root, err);
 }
 
 static bool mount_kernel(const struct building *b, struct err *err)
