@@ -346,10 +346,18 @@ START_TEST(layers_inside_a_covered_folder_work)
     AUTO_FREE char *file = mem_printf("%.*s/strata-inside/file", SPAN_ARG(top));
     put_in("inside", file, "inside", 0644);
     put_in("inside2", MANAGED "/f", "two", 0644);
+    put_in(".", "visible", "seen", 0644);
+    AUTO_FREE char *visible = mem_printf("%s/visible", work_folder());
+    AUTO_FREE char *gone = mem_printf("%s/inside2%s", work_folder(), visible);
+    put_in("inside2", visible + 1, "", 0644);
+    ck_assert(unlink(gone) == 0 && mknod(gone, S_IFCHR, makedev(0, 0)) == 0);
     add_layer(&c, "inside");
     add_layer(&c, "inside2");
     AUTO_FREE char *path = mem_printf("/%s", file);
     says(&c, ARGV("cat", path, "/" MANAGED "/f"), "insidetwo");
+    c.spec.argv = ARGV("cat", visible);
+    run(&c);
+    ck_assert(c.ok && c.status == 1);
 }
 END_TEST
 

@@ -336,6 +336,19 @@ START_TEST(installing_over_this_machine_shows_no_passwords)
     struct stat st;
     ck_assert(stat(made, &st) == 0 && st.st_uid == 0 && stat(var, &st) == 0);
     ck_assert(access("/usr/local/strata-test", F_OK) < 0);
+    /* What is hidden stays so under layers. */
+    put("dirs/one/usr/share/strata-test/y", "y\n", 0644);
+    AUTO_FREE char *one = in_folder("dirs/one");
+    const char *dirs[] = {one};
+    b.spec.lower_dirs = dirs;
+    b.spec.lower_count = 1;
+    b.spec.argv = ARGV("sh", "-ec",
+                       "cut -d: -f2 /etc/shadow | sort -u; cat /usr/share/strata-test/y; "
+                       "ls -d /etc/shadow- /var/log/* /etc/ssl/private/* /mnt /srv 2>/dev/null || "
+                       "cat /usr/local/strata-test");
+    ck_assert(box_run(&b));
+    ended_well(&b);
+    ck_assert_str_eq(b.out, "*\ny\nx\n");
 }
 END_TEST
 

@@ -359,26 +359,29 @@ static bool mount_overlay(const struct merging *g, const int *fds, size_t n, int
                           : overlay_mount(&o, path, err);
 }
 
-/* The layers' folders lie inside the machine's: mounted apart first, they no longer do. */
+/* The layers' folders lie inside the machine's, which in an overlay of its own is no longer the
+ * one they are in. (The layers in one would lose their whiteouts.) */
 static bool mount_stacked(const struct merging *g, const struct place *p, int host_fd,
                           struct err *err)
 {
-    const struct overlay layers = {.lower_fds = p->stack.v,
-                                   .lower_count = p->stack.n,
-                                   .upper_fd = -1,
-                                   .work_fd = -1,
-                                   .user_ns = g->m->user_ns,
-                                   .one_line = g->m->one_line};
-    AUTO_FD int layers_fd = -1;
-    if (!overlay_mount(&layers, p->path, err))
+    const struct overlay host = {.lower_fds = &host_fd,
+                                 .lower_count = 1,
+                                 .upper_fd = -1,
+                                 .work_fd = -1,
+                                 .user_ns = g->m->user_ns,
+                                 .one_line = g->m->one_line};
+    AUTO_FREE int *fds = mem_array(p->stack.n + 1, sizeof(int));
+    AUTO_FD int apart = -1;
+    if (!overlay_mount(&host, p->path, err))
         return false;
-    layers_fd = open(p->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (layers_fd < 0)
+    apart = open(p->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (apart < 0)
         return err_sys(err, "%s", p->path);
-    const int fds[2] = {layers_fd, host_fd};
-    if (mount_overlay(g, fds, 2, layers_fd, p->path, err))
+    memcpy(fds, p->stack.v, p->stack.n * sizeof(int));
+    fds[p->stack.n] = apart;
+    if (mount_overlay(g, fds, p->stack.n + 1, fds[0], p->path, err))
         return true;
-    return err_wrap(err, "layers are stored on an overlay themselves? put STRATA_HOME on another "
+    return err_wrap(err, "this machine's root is an overlay itself? put STRATA_HOME on another "
                          "file system");
 }
 

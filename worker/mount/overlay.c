@@ -42,14 +42,9 @@ static bool set_flag(int fs_fd, const char *key)
     return fsconfig(fs_fd, FSCONFIG_SET_FLAG, key, NULL, 0) == 0;
 }
 
-/* *too_old: this kernel does not know of the options; nothing was mounted. */
-static bool mount_by_steps(const struct overlay *o, const char *target, bool *too_old,
-                           struct err *err)
+/* *too_old: this kernel does not know of the options. */
+static bool configure(const struct overlay *o, int fs_fd, bool *too_old, struct err *err)
 {
-    AUTO_FD int fs_fd = fsopen("overlay", FSOPEN_CLOEXEC);
-    *too_old = fs_fd < 0 && errno == ENOSYS;
-    if (fs_fd < 0)
-        return err_sys(err, "overlay");
     for (size_t i = 0; i < o->lower_count; i++)
         if (!set_fd(fs_fd, "lowerdir+", o->lower_fds[i])) {
             *too_old = i == 0 && errno == EINVAL;
@@ -63,6 +58,27 @@ static bool mount_by_steps(const struct overlay *o, const char *target, bool *to
         return failed(fs_fd, "upper folder", err);
     if (fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
         return failed(fs_fd, "create", err);
+    return true;
+}
+
+bool overlay_possible(const struct overlay *o)
+{
+    AUTO_FD int fs_fd = fsopen("overlay", FSOPEN_CLOEXEC);
+    struct overlay lower = *o;
+    bool too_old;
+    lower.upper_fd = lower.work_fd = -1;
+    return !o->one_line && fs_fd >= 0 && configure(&lower, fs_fd, &too_old, NULL);
+}
+
+static bool mount_by_steps(const struct overlay *o, const char *target, bool *too_old,
+                           struct err *err)
+{
+    AUTO_FD int fs_fd = fsopen("overlay", FSOPEN_CLOEXEC);
+    *too_old = fs_fd < 0 && errno == ENOSYS;
+    if (fs_fd < 0)
+        return err_sys(err, "overlay");
+    if (!configure(o, fs_fd, too_old, err))
+        return false;
     unsigned attrs = o->attrs | (o->upper_fd < 0 ? MOUNT_ATTR_RDONLY : 0u);
     AUTO_FD int mount_fd = fsmount(fs_fd, FSMOUNT_CLOEXEC, attrs);
     if (mount_fd < 0)
@@ -114,17 +130,21 @@ bool tmpfs_mount(const char *target, unsigned mode, unsigned long long size_byte
     return true;
 }
 
-/* Read-only, the kernel wants two folders: an empty one goes below the only one. */
+/* Read-only, the kernel wants two folders: an empty one goes over the only one. (Under it, the
+ * kernel would look for marks in all folders of the other, and fail where it may not read.) */
 static bool mount_single(const struct overlay *o, const char *target, struct err *err)
 {
     struct overlay two = *o;
+    struct stat st;
     AUTO_FD int empty = -1;
-    if (!tmpfs_mount(target, 0755, 4096, err))
+    if (fstat(o->lower_fds[0], &st) < 0)
+        return err_sys(err, "overlay: lower folder");
+    if (!tmpfs_mount(target, st.st_mode & 07777, 4096, err))
         return false;
     empty = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (empty < 0)
         return err_sys(err, "%s", target);
-    const int fds[2] = {o->lower_fds[0], empty};
+    const int fds[2] = {empty, o->lower_fds[0]};
     two.lower_fds = fds;
     two.lower_count = 2;
     return mount_either_way(&two, target, err);

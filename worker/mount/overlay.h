@@ -30,6 +30,9 @@ struct overlay {
 
 bool overlay_mount(const struct overlay *o, const char *target, struct err *err);
 
+/* Whether the lower folders go together; false too where only a mount could tell. */
+bool overlay_possible(const struct overlay *o);
+
 /* An empty tmpfs at target, of at most size_bytes (0: half the memory). */
 bool tmpfs_mount(const char *target, unsigned mode, unsigned long long size_bytes, struct err *err);
 

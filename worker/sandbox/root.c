@@ -4,7 +4,6 @@
  *   AT/m0, m1 ...   the sources (layers, base, upper), attached to this namespace
  *   AT/shim         what the sandbox adds and hides (shim_priv.h)
  *   AT/up           upper and work, when nothing is to be kept
- *   AT/layers       shim and layers in one, where they may not lie beside the base
  *   AT/root         the overlay of all that; it becomes "/", and the rest is let go */
 #include <dirent.h>
 #include <errno.h>
@@ -15,31 +14,9 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "worker/mount/overlay.h"
-#include "worker/sandbox/shim_priv.h"
+#include "worker/sandbox/root_priv.h"
 
-#define OPEN_DIR   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-#define MAX_LOWER  OVERLAY_MAX_LOWER
-#define HOST_NAMES 16
-
-struct host_part {
-    char name[32];
-    int fd; /* O_PATH; -1: a symbolic link, kept in target */
-    char target[256];
-};
-
-struct building {
-    struct plan *plan;
-    const char *at;
-    int at_fd;
-    char attached[WIRE_MAX_FDS][64]; /* where a source is; "" not attached */
-    int lower[MAX_LOWER];            /* shim, layers, base: the topmost first */
-    size_t lower_count, base_from;   /* base_from: index of the first base */
-    int upper_fd, work_fd;
-    bool parts; /* the base is this machine's, of which we may not take "/" alone */
-    struct host_part host[HOST_NAMES];
-    size_t host_count;
-};
+#define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 static unsigned long long disk_bytes(const struct plan *p)
 {
@@ -52,33 +29,6 @@ static const char *path_at(const struct building *b, const char *name, char out[
 {
     snprintf(out, 64, "%s/%s", b->at, name);
     return out;
-}
-
-/* This machine's folders have to be held before something is mounted over one of them. */
-static bool hold_host(struct building *b, struct err *err)
-{
-    int root = open("/", OPEN_DIR);
-    DIR *dir = root >= 0 ? fdopendir(root) : NULL;
-    if (!dir)
-        return err_sys(err, "list the root");
-    for (struct dirent *e; (e = readdir(dir)) && b->host_count < HOST_NAMES;) {
-        struct host_part *h = &b->host[b->host_count];
-        struct stat st;
-        if (!host_name_shows(e->d_name) ||
-            fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-            continue;
-        *h = (struct host_part){.fd = -1};
-        snprintf(h->name, sizeof(h->name), "%.31s", e->d_name);
-        if (S_ISLNK(st.st_mode)) {
-            ssize_t n = readlinkat(dirfd(dir), e->d_name, h->target, sizeof(h->target) - 1);
-            b->host_count += n > 0;
-        } else if (S_ISDIR(st.st_mode)) {
-            h->fd = openat(dirfd(dir), e->d_name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            b->host_count += h->fd >= 0;
-        }
-    }
-    closedir(dir);
-    return true;
 }
 
 static bool open_scratch(struct building *b, struct err *err)
@@ -94,7 +44,7 @@ static bool open_scratch(struct building *b, struct err *err)
         return false;
     b->at_fd = open(b->at, OPEN_DIR);
     if (b->at_fd < 0 || mkdirat(b->at_fd, "shim", 0755) < 0 || mkdirat(b->at_fd, "up", 0755) < 0 ||
-        mkdirat(b->at_fd, "layers", 0755) < 0 || mkdirat(b->at_fd, "root", 0755) < 0)
+        mkdirat(b->at_fd, "root", 0755) < 0)
         return err_sys(err, "%s", b->at);
     return true;
 }
@@ -206,144 +156,44 @@ static bool open_upper(struct building *b, struct err *err)
     return true;
 }
 
-static struct overlay overlay_of(const struct building *b, const int *lower, size_t n)
+bool root_overlay(const int *lower, size_t n, int host_fd, int upper_fd, int work_fd,
+                  const char *to, struct err *err)
 {
-    return (struct overlay){.lower_fds = lower,
-                            .lower_count = n,
-                            .upper_fd = b->upper_fd,
-                            .work_fd = b->work_fd,
-                            .user_ns = true,
-                            .is_volatile = true,
-                            .attrs = MOUNT_ATTR_NODEV};
-}
-
-/* The shim and the layers in one read-only overlay; its descriptor, or -1. */
-static int mount_layers(const struct building *b, struct err *err)
-{
-    char path[64];
-    struct overlay o = overlay_of(b, b->lower, b->base_from);
-    o.upper_fd = o.work_fd = -1;
-    if (!overlay_mount(&o, path_at(b, "layers", path), err))
-        return -1;
-    int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        err_sys(err, "layers");
-    return fd;
-}
-
-static bool mount_whole(struct building *b, struct err *err)
-{
-    char root[64];
-    struct overlay o = overlay_of(b, b->lower, b->lower_count);
-    path_at(b, "root", root);
-    /* Layers mostly lie inside this machine's root, and folders of an overlay may not lie in
-     * each other. A first overlay of the layers alone does not. */
-    if (b->plan->spec->base_count || b->base_from < 2)
-        return overlay_mount(&o, root, err);
-    AUTO_FD int layers = mount_layers(b, err);
-    if (layers < 0)
-        return false;
-    const int two[2] = {layers, b->lower[b->base_from]};
-    o = overlay_of(b, two, 2);
-    if (overlay_mount(&o, root, err))
-        return true;
-    return err_wrap(err, "layers are stored on an overlay themselves? put STRATA_HOME on another "
-                         "file system");
-}
-
-static bool sub_folder(int fd, const char *name, int *out, struct err *err)
-{
-    if (mkdirat(fd, name, 0755) < 0 && errno != EEXIST)
-        return err_sys(err, "upper folder %s", name);
-    *out = openat(fd, name, OPEN_DIR);
-    return *out >= 0 || err_sys(err, "upper folder %s", name);
-}
-
-/* One folder of the machine below what the layers have of it. */
-static bool mount_part(struct building *b, const char *name, int layers_fd, int host_fd,
-                       const char *to, struct err *err)
-{
-    AUTO_FD int upper = -1;
-    AUTO_FD int work = -1;
-    AUTO_FD int layer = openat(layers_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    const int both[2] = {layer >= 0 ? layer : host_fd, host_fd};
-    if (!sub_folder(b->upper_fd, name, &upper, err) || !sub_folder(b->work_fd, name, &work, err))
-        return false;
-    struct overlay o = overlay_of(b, both, layer >= 0 && host_fd >= 0 ? 2 : 1);
-    o.upper_fd = upper;
-    o.work_fd = work;
-    if (overlay_mount(&o, to, err))
-        return true;
-    /* Something is mounted in there that must not be uncovered: it is shown as it is, if no
-     * layer wants to change it. */
-    if (host_fd < 0 || (layer >= 0 && strcmp(name, "etc") != 0 && strcmp(name, "var") != 0))
-        return err_wrap(err, "/%s", name);
-    char from[40];
-    err_clear(err);
-    snprintf(from, sizeof(from), "/proc/self/fd/%d", host_fd);
-    if (mount(from, to, NULL, MS_BIND | MS_REC, NULL) < 0)
-        return err_sys(err, "bind /%s", name);
-    return true;
-}
-
-static bool mount_new_name(struct building *b, int layers, const char *name, int root_fd,
-                           const char *to, struct err *err)
-{
-    AUTO_FREE char *path = mem_printf("/%s", name);
-    struct stat st;
-    if (fstatat(layers, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return err_sys(err, "layers: %s", name);
-    if (S_ISDIR(st.st_mode)) {
-        if (mkdirat(root_fd, name, 0755) < 0)
-            return errno == EEXIST || err_sys(err, "%s", path);
-        return path_is_private(path) || mount_part(b, name, layers, -1, to, err);
-    }
-    if (!S_ISREG(st.st_mode))
-        return true; /* a whiteout; links at the root are the base's to make */
-    AUTO_FREE char *from = mem_printf("/proc/self/fd/%d/%s", layers, name);
-    if (mknodat(root_fd, name, S_IFREG | 0644, 0) < 0)
-        return errno == EEXIST || err_sys(err, "%s", path);
-    return mount(from, to, NULL, MS_BIND, NULL) == 0 || err_sys(err, "bind %s", path);
-}
-
-/* Names that only layers have, and places for what is private. */
-static bool mount_new_names(struct building *b, int layers, int root_fd, const char *root,
-                            struct err *err)
-{
-    int list = openat(layers, ".", OPEN_DIR);
-    DIR *dir = list >= 0 ? fdopendir(list) : NULL;
-    bool ok = dir || err_sys(err, "list layers");
-    for (struct dirent *e; ok && (e = readdir(dir));) {
-        AUTO_FREE char *to = mem_printf("%s/%s", root, e->d_name);
-        ok = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-             mount_new_name(b, layers, e->d_name, root_fd, to, err);
-    }
-    if (dir)
-        closedir(dir);
-    return ok;
-}
-
-static bool mount_parts(struct building *b, struct err *err)
-{
-    char root[64], to[128];
-    AUTO_FD int root_fd = -1;
-    AUTO_FD int layers =
-        b->base_from > 1 ? mount_layers(b, err) : fcntl(b->lower[0], F_DUPFD_CLOEXEC, 3);
-    if (layers < 0 || !tmpfs_mount(path_at(b, "root", root), 0755, 1u << 20, err))
-        return false;
-    root_fd = open(root, OPEN_DIR);
-    if (root_fd < 0)
-        return err_sys(err, "%s", root);
-    for (size_t i = 0; i < b->host_count; i++) {
-        struct host_part *h = &b->host[i];
-        snprintf(to, sizeof(to), "%s/%s", root, h->name);
-        if (h->fd < 0 ? symlinkat(h->target, root_fd, h->name) < 0
-                      : mkdirat(root_fd, h->name, 0755) < 0)
-            return err_sys(err, "%s", h->name);
-        if (h->fd >= 0 && !mount_part(b, h->name, layers, h->fd, to, err))
+    AUTO_FREE int *fds = mem_array(n + 1, sizeof(int));
+    AUTO_FD int apart = -1;
+    struct overlay o = {.lower_fds = fds,
+                        .lower_count = n + (host_fd >= 0),
+                        .upper_fd = -1,
+                        .work_fd = -1,
+                        .user_ns = true,
+                        .is_volatile = true,
+                        .attrs = MOUNT_ATTR_NODEV};
+    memcpy(fds, lower, n * sizeof(int));
+    fds[n] = host_fd;
+    /* Layers may lie inside this machine's root, and folders of an overlay not in each other. In
+     * an overlay of its own, the machine's root is no longer the one they are in. It is not the
+     * layers that are put apart, for in an overlay their whiteouts would be lost. */
+    if (host_fd >= 0 && n > 0 && !overlay_possible(&o)) {
+        struct overlay host = o;
+        host.lower_fds = &host_fd;
+        host.lower_count = 1;
+        if (!overlay_mount(&host, to, err))
             return false;
+        apart = open(to, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (apart < 0)
+            return err_sys(err, "%s", to);
+        fds[n] = apart;
     }
-    return mount_new_names(b, layers, root_fd, root, err);
+    o.upper_fd = upper_fd;
+    o.work_fd = work_fd;
+    return overlay_mount(&o, to, err);
+}
+
+static bool mount_whole(const struct building *b, const char *root, struct err *err)
+{
+    bool host = b->plan->spec->base_count == 0;
+    return root_overlay(b->lower, host ? b->base_from : b->lower_count,
+                        host ? b->lower[b->base_from] : -1, b->upper_fd, b->work_fd, root, err);
 }
 
 static bool mount_kernel(const struct building *b, struct err *err)
@@ -464,18 +314,20 @@ static bool make_binds(const struct plan *p, struct err *err)
 static bool build(struct building *b, struct err *err)
 {
     struct plan *p = b->plan;
+    char root[64];
     bool user = p->map == ID_MAP_SUB || p->map == ID_MAP_SINGLE;
     b->parts = user && p->spec->base_count == 0;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return err_sys(err, "make mounts private");
     if (user && !sources_open(&p->sources, p->spec, -1, true, err))
         return false;
-    if (b->parts && !hold_host(b, err))
+    if (b->parts && !parts_hold(b, err))
         return false;
     if (!open_scratch(b, err) || !attach_sources(b, err) || !push_all(b, err) ||
         !open_upper(b, err))
         return false;
-    if (!(b->parts ? mount_parts(b, err) : mount_whole(b, err)))
+    path_at(b, "root", root);
+    if (!(b->parts ? parts_mount(b, root, err) : mount_whole(b, root, err)))
         return false;
     return mount_kernel(b, err) && enter(b, err) && make_private(p, err) && cover_proc(err) &&
            make_binds(p, err);
@@ -487,8 +339,7 @@ bool root_build(struct plan *p, int *upper_fd, struct err *err)
     bool ok = build(&b, err) || err_wrap(err, "root of the sandbox");
     for (size_t i = 0; i < b.lower_count; i++)
         close(b.lower[i]);
-    for (size_t i = 0; i < b.host_count; i++)
-        mem_close_fd(&b.host[i].fd);
+    parts_release(&b);
     mem_close_fd(&b.at_fd);
     mem_close_fd(&b.work_fd);
     *upper_fd = b.upper_fd;
