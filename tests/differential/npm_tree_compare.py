@@ -3,10 +3,12 @@
 """Compares installed trees with those of `npm install --global`, file by file.
 
     npm_tree_compare.py --fill build/dev/bin/fill_tree SET...
+    npm_tree_compare.py --build-env build/dev/bin/build-env SET...
 
-A SET is a list of npm specs, comma-separated. npm installs it without running scripts; its
-tree becomes a lock, which is installed from the same tarballs. Compared are paths, types,
-modes, contents and the targets of links.
+A SET is a list of npm specs, comma-separated. npm installs it without running scripts. With
+--fill, its tree becomes a lock, which is installed from the same tarballs; with --build-env,
+the set is built and exported, resolution included. Compared are paths, types, modes, contents
+and the targets of links.
 """
 import argparse
 import os
@@ -65,6 +67,14 @@ def compare_set(options, specs):
             os.mkdir(os.path.join(scratch, name))
         run(options.npm, "install", "--global", "--prefix", scratch + "/npm", "--ignore-scripts",
             "--no-audit", "--no-fund", "--prefer-offline", "--cache", options.cache, *specs)
+        if options.build_env:
+            os.environ["STRATA_HOME"] = options.cache + "/strata"
+            args = [a for spec in specs for a in ("--npm", spec)]
+            digest = run(options.build_env, "build", *args).decode().strip()
+            run(options.build_env, "export", digest, "tar:" + scratch + "/tree.tar")
+            run("tar", "-x", "-p", "-f", scratch + "/tree.tar", "-C", scratch + "/strata")
+            ours = read_tree(scratch + "/strata" + MOUNT)
+            return len(ours), compare(ours, read_tree(scratch + "/npm"))
         lock = run("node", here + "/npm_tree_lock.js", options.npm_folder, scratch + "/npm",
                    options.registry, options.cache + "/_cacache", scratch + "/tarballs")
         with open(scratch + "/lock.json", "wb") as f:
@@ -76,7 +86,9 @@ def compare_set(options, specs):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--fill", required=True)
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--fill")
+    how.add_argument("--build-env")
     parser.add_argument("--npm", default="npm")
     parser.add_argument("sets", nargs="+")
     options = parser.parse_args()

@@ -4,9 +4,11 @@
 
     pip_tree_compare.py --fill build/dev/bin/fill_tree [--python PROGRAM] [--uv PROGRAM]
                         [--bytecode] SET...
+    pip_tree_compare.py --build-env build/dev/bin/build-env ... SET...
 
 A SET is a list of requirements, comma-separated. pip chooses and downloads the wheels; each
-client then installs the same wheels, without looking at dependencies. Compared are paths,
+client then installs the same wheels, without looking at dependencies; with --build-env, we
+resolve the set ourselves, build it and export the tree. Compared are paths,
 types, modes, contents, and the rows of every RECORD. Not compared: what a client writes in
 its own way (INSTALLER, REQUESTED, direct_url.json, the bodies of entry point wrappers, the
 environment's own files, bytecode).
@@ -177,6 +179,26 @@ def lock_of(wheels, python_full):
             "python_full": python_full}
 
 
+def install_ours(options, specs, lock, scratch):
+    if options.build_env:
+        os.environ["STRATA_HOME"] = options.home
+        args = [a for spec in specs for a in ("--pip", spec)]
+        if not options.bytecode:
+            args.append("--no-bytecode")
+        digest = subprocess.run([options.build_env, "build", *args], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+        if digest.returncode:
+            raise Failed(digest.stderr.decode())
+        run(options.build_env, "export", digest.stdout.decode().strip(),
+            "tar:" + scratch + "/tree.tar")
+        run("tar", "-x", "-p", "-f", scratch + "/tree.tar", "-C", scratch + "/strata")
+        return
+    with open(scratch + "/lock.json", "w") as f:
+        json.dump(lock, f)
+    extra = ["--bytecode", os.path.realpath(options.python)] if options.bytecode else []
+    run(options.fill, "pip", scratch + "/lock.json", scratch + "/strata", *extra)
+
+
 def compare_set(options, specs):
     bad = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -197,11 +219,8 @@ def compare_set(options, specs):
             run(options.uv, "pip", "install", "-q", "--link-mode", "copy", "--no-deps",
                 "--offline", "--no-index", "--python", scratch + "/uv/bin/python", *files)
             roots["uv"] = scratch + "/uv"
-        with open(scratch + "/lock.json", "w") as f:
-            json.dump(lock_of(wheels, full), f)
         os.mkdir(scratch + "/strata")
-        extra = ["--bytecode", os.path.realpath(options.python)] if options.bytecode else []
-        run(options.fill, "pip", scratch + "/lock.json", scratch + "/strata", *extra)
+        install_ours(options, specs, lock_of(wheels, full), scratch)
         mine = scratch + "/strata" + MOUNT
         ours, records = read_tree(mine, MOUNT), read_records(mine, site)
         bad += check_own_records(mine, site, records)
@@ -214,7 +233,9 @@ def compare_set(options, specs):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--fill", required=True)
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--fill")
+    how.add_argument("--build-env")
     parser.add_argument("--python", default="/usr/bin/python3")
     parser.add_argument("--pip", default="pip")
     parser.add_argument("--uv")
@@ -224,6 +245,8 @@ def main():
     options.pip = options.pip.split()
     os.umask(0o022)
     failed = 0
+    home = tempfile.TemporaryDirectory()
+    options.home = home.name
     for line in options.sets:
         try:
             wheels, files, bad = compare_set(options, line.split(","))
