@@ -25,6 +25,8 @@ bool entries_deb822(struct span text, struct arena *a, struct entries *out, stru
     struct span line, key, value;
     size_t number = 0, group = 0;
     bool open = false; /* within a stanza */
+    if (!entries_is_text(text, err))
+        return false;
     while (span_next_line(&text, &line)) {
         number++;
         if (line.len > 0 && line.ptr[0] == '#')
@@ -82,6 +84,8 @@ bool apt_line_parse(struct span line, struct apt_line *out, struct err *err)
 {
     struct span rest = span_trim(span_slice(line, 0, span_find_char(line, '#')));
     *out = (struct apt_line){0};
+    if (!entries_is_text(rest, err))
+        return false;
     if (rest.len == 0) {
         err_clear(err);
         return false;

@@ -6,7 +6,7 @@
  * arena.
  *
  * Ownership: the list's memory is the caller's: VEC_FREE(list).
- * Errors:    ERR_INVALID with the line; ERR_TOO_LARGE past ENTRIES_MAX.
+ * Errors:    ERR_INVALID with the line, and for any NUL; ERR_TOO_LARGE past ENTRIES_MAX.
  * Threads:   pure.
  * Source:    configparser (pip), npm's ini and npmrc(5), deb822(5), sources.list(5), TOML 1.0,
  *            YAML 1.1 as far as .gemrc goes. */
@@ -37,7 +37,7 @@ struct entries {
 bool entries_pip(struct span text, struct arena *a, struct entries *out, struct err *err);
 
 /* npm's ini: what stands in a [section] is left out, as npm does; quotes and backslashes are
- * undone, `key[]` appends; a line without '=' means "true". Never fails on odd lines. */
+ * undone, `key[]` appends; a line without '=' means "true". Odd lines are no error. */
 bool entries_npm(struct span text, struct arena *a, struct entries *out, struct err *err);
 
 /* ${NAME} and ${NAME?} by `get`; an unset one stays as written, or is empty with '?'. */
@@ -60,6 +60,9 @@ struct apt_line {
 bool apt_line_parse(struct span line, struct apt_line *out, struct err *err);
 /* Takes "name=value" off the front of *options; values may be in quotes. */
 bool apt_line_option(struct span *options, struct span *name, struct span *value);
+
+/* False, with the line in *err, when there is a NUL: then it is no text. */
+bool entries_is_text(struct span text, struct err *err);
 
 /* Takes the next word (split at white space) off the front. */
 bool next_word(struct span *rest, struct span *word);

@@ -30,6 +30,16 @@ bool next_word(struct span *rest, struct span *word)
     return word->len > 0;
 }
 
+bool entries_is_text(struct span text, struct err *err)
+{
+    size_t nul = span_find_char(text, '\0'), line = 1;
+    if (nul == text.len)
+        return true;
+    for (size_t i = 0; i < nul; i++)
+        line += text.ptr[i] == '\n';
+    return err_set(err, ERR_INVALID, "line %zu: a NUL character", line);
+}
+
 static struct span joined(struct arena *a, struct span first, struct span more)
 {
     return span_str(arena_printf(a, "%.*s\n%.*s", SPAN_ARG(first), SPAN_ARG(more)));
@@ -76,6 +86,8 @@ bool entries_pip(struct span text, struct arena *a, struct entries *out, struct 
     struct span line, section = SPAN("");
     size_t number = 0, open_indent = 0;
     bool open = false; /* the last line was an option, which may go on */
+    if (!entries_is_text(text, err))
+        return false;
     if (span_starts(text, SPAN("\xef\xbb\xbf")))
         text = span_skip(text, 3);
     while (span_next_line(&text, &line)) {
@@ -154,6 +166,8 @@ bool entries_npm(struct span text, struct arena *a, struct entries *out, struct 
     struct span line, key, value;
     size_t number = 0;
     bool in_section = false;
+    if (!entries_is_text(text, err))
+        return false;
     if (span_starts(text, SPAN("\xef\xbb\xbf")))
         text = span_skip(text, 3);
     while (span_next_line(&text, &line)) {

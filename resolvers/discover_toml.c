@@ -298,6 +298,8 @@ bool entries_toml(struct span text, struct arena *a, struct entries *out, struct
     struct toml t = {.text = text, .line = 1, .arena = a, .out = out, .err = err};
     struct span section = SPAN("");
     size_t group = 0;
+    if (!entries_is_text(text, err))
+        return false;
     if (span_starts(text, SPAN("\xef\xbb\xbf")))
         t.at = 3;
     for (;;) {

@@ -101,12 +101,27 @@ START_TEST(variables_in_npmrc_are_put_in)
 }
 END_TEST
 
+START_TEST(a_nul_makes_a_file_no_text)
+{
+    AUTO_ARENA struct arena *a = arena_new();
+    struct entries e = {0};
+    struct err err = {0};
+    ck_assert(!entries_toml(span_of("a=1\nb='\0'", 9), a, &e, &err));
+    ck_assert_str_eq(err.text, "line 2: a NUL character");
+    ck_assert(!entries_npm(span_of("a=\0", 3), a, &e, &err));
+    ck_assert(!entries_pip(span_of("[a]\0", 4), a, &e, &err));
+    ck_assert(!entries_deb822(span_of("a:\0", 3), a, &e, &err));
+    VEC_FREE(&e);
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("discover_files");
     TCase *t = tcase_create("discover_files");
     tcase_add_loop_test(t, a_clients_file_is_taken_apart, 0, COUNT(cases));
     tcase_add_loop_test(t, variables_in_npmrc_are_put_in, 0, COUNT(expansions));
+    tcase_add_test(t, a_nul_makes_a_file_no_text);
     suite_add_tcase(s, t);
     return s;
 }
