@@ -8,6 +8,7 @@
 
 #include "resolvers/platform.h"
 #include "resolvers/resolver.h"
+#include "worker/sandbox/host.h"
 
 /* Less than this, and the next build may not fit. */
 #define LOW_SPACE_BYTES (1LL << 30)
@@ -149,6 +150,40 @@ static void store_part(struct report *r, struct store *store)
                 "only %lld MiB are free in %s", (long long)(free_bytes >> 20), store_path(store));
 }
 
+/* What sandboxes need: a check that is required and fails is serious only where code must be
+ * run, which mounting an environment does. */
+static void sandbox(struct report *r, struct store *store)
+{
+    struct err err = {0};
+    size_t count;
+    json_t *out = json_object(), *checks = json_array();
+    json_object_set_new(r->out, "sandbox", out);
+    json_object_set_new(out, "checks", checks);
+    if (!store)
+        return;
+    struct sandbox_host *host = sandbox_host_new(store_path(store), &err);
+    if (!host) {
+        json_object_set_new(out, "usable", json_false());
+        problem(r, true, "see docs/sandbox.md", "sandboxes: %s", err.text);
+        return;
+    }
+    json_object_set_new(out, "usable", json_boolean(sandbox_host_usable(host, &err)));
+    const struct sandbox_check *list = sandbox_host_checks(host, &count);
+    for (size_t i = 0; i < count; i++) {
+        json_t *one = json_object();
+        json_put_str(one, "name", list[i].name);
+        json_object_set_new(one, "ok", json_boolean(list[i].ok));
+        json_object_set_new(one, "required", json_boolean(list[i].required));
+        json_put_str(one, "found", list[i].found);
+        json_put_str(one, "fix", list[i].fix);
+        json_array_append_new(checks, one);
+        if (!list[i].ok)
+            problem(r, list[i].required, list[i].fix, "sandboxes: %s: %s", list[i].name,
+                    list[i].found);
+    }
+    sandbox_host_free(host);
+}
+
 json_t *doctor_report(struct store *store, struct discovery *discovery,
                       const struct settings *settings, bool *healthy)
 {
@@ -158,6 +193,7 @@ json_t *doctor_report(struct store *store, struct discovery *discovery,
     registries(&r, discovery);
     json_object_set_new(r.out, "settings", settings_json(settings));
     store_part(&r, store);
+    sandbox(&r, store);
     json_object_set_new(r.out, "problems", r.problems);
     json_object_set_new(r.out, "healthy", json_boolean(r.healthy));
     *healthy = r.healthy;
