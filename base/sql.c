@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 
 #include "base/mem.h"
+#include "base/sql_vfs.h"
 
 struct sql_stmt {
     sqlite3_stmt *handle;
@@ -101,7 +102,7 @@ struct sql *sql_open(const char *path, const struct sql_options *opts, struct er
      * its shared memory file. query_only keeps them from writing rows. */
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                 (o->read_only ? 0 : SQLITE_OPEN_CREATE);
-    int rc = sqlite3_open_v2(path, &db->handle, flags, NULL);
+    int rc = sqlite3_open_v2(path, &db->handle, flags, sql_vfs_name());
     if (rc != SQLITE_OK)
         fail(db, rc, "open", err);
     if (rc != SQLITE_OK || !set_up(db, o, err)) {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The SQLite wrapper: migrations, transactions, errors by name. */
+#include <errno.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/mem.h"
 #include "base/sql.h"
 #include "tests/test_main.h"
 
-enum { PUT, GET, COUNT_ROWS, STATEMENTS };
+enum { PUT, GET, COUNT_ROWS, CHECK, STATEMENTS };
 
 static const char *const migrations[] = {
     "CREATE TABLE thing (name TEXT PRIMARY KEY, n INTEGER NOT NULL, data BLOB) WITHOUT ROWID",
@@ -17,6 +19,7 @@ static const char *const statements[STATEMENTS] = {
     [PUT] = "INSERT INTO thing (name, n, data) VALUES (?1, ?2, ?3)",
     [GET] = "SELECT n, data FROM thing WHERE name = ?1",
     [COUNT_ROWS] = "SELECT count(*) FROM thing",
+    [CHECK] = "PRAGMA integrity_check",
 };
 static const struct sql_schema v1 = {"thing", migrations, 1, statements, STATEMENTS};
 static const struct sql_schema v2 = {"thing", migrations, 2, statements, STATEMENTS};
@@ -140,6 +143,51 @@ START_TEST(a_second_writer_is_told_busy_and_a_reader_is_not_held_up)
 }
 END_TEST
 
+/* Each durable step of a commit in turn: the row is there or it is not, and the file is whole. */
+START_TEST(a_commit_whose_nth_step_fails_leaves_all_or_nothing)
+{
+    struct err err = {0};
+    for (int n = 1;; n++) {
+        struct sql *db = open_db(NULL);
+        struct sql_set *set = sql_add(db, &v2, &err);
+        ck_assert_msg(set, "%s", err.text);
+        int64_t before = rows(set);
+        char first[16], second[16];
+        snprintf(first, sizeof(first), "a%d", n);
+        snprintf(second, sizeof(second), "b%d", n);
+        err_clear(&err);
+        fault_arm(n, ENOSPC);
+        bool ok = sql_begin(db, &err);
+        if (ok && (!put(set, first, n, &err) || !put(set, second, n, &err))) {
+            sql_rollback(db);
+            ok = false;
+        } else if (ok) {
+            ok = sql_commit(db, &err);
+        }
+        bool fired = fault_disarm();
+        if (!ok)
+            ck_assert_msg(err.code == ERR_NO_SPACE || err.code == ERR_IO, "%s", err.text);
+        sql_close(db);
+        db = open_db(NULL);
+        set = sql_add(db, &v2, &err);
+        int64_t after = rows(set);
+        ck_assert_msg(after == before || after == before + 2, "step %d: %d rows became %d", n,
+                      (int)before, (int)after);
+        ck_assert(!ok || after == before + 2);
+        struct sql_stmt *q = sql_use(set, CHECK);
+        ck_assert(sql_next(q));
+        ck_assert(span_eq(sql_text(q, 0), SPAN("ok")));
+        sql_end(q, NULL);
+        sql_close(db);
+        if (!fired) {
+            ck_assert_msg(ok, "%s", err.text);
+            ck_assert_int_gt(n, 2);
+            break;
+        }
+    }
+}
+END_TEST
+
 START_TEST(a_file_that_is_no_database_is_corrupt)
 {
     struct err err = {0};
@@ -165,6 +213,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, an_inner_rollback_keeps_the_outer_transaction);
     tcase_add_test(tc, a_constraint_is_a_conflict_and_the_statement_is_usable_after_it);
     tcase_add_test(tc, a_second_writer_is_told_busy_and_a_reader_is_not_held_up);
+    tcase_add_test(tc, a_commit_whose_nth_step_fails_leaves_all_or_nothing);
     tcase_add_test(tc, a_file_that_is_no_database_is_corrupt);
     suite_add_tcase(s, tc);
     return s;
