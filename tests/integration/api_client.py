@@ -44,6 +44,8 @@ class Server:
         return Client(self.port, self.keys[n] if self.keys else None)
 
     def stop(self, number=signal.SIGTERM, timeout=15):
+        if self.process.stdout.closed:
+            return self.process.returncode, ""
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:

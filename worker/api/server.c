@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,8 +14,8 @@
 #include "queue/queue.h"
 #include "worker/api/text.h"
 
-/* How often slow senders are looked for. */
-#define SWEEP_MS 1000
+/* How often slow and vanished clients are looked for. */
+#define SWEEP_MS 100
 
 /* A body that is too large is read on, so that the client gets its answer, but not for ever. */
 #define DRAIN_FACTOR 4
@@ -24,6 +25,7 @@ struct connection {
     struct MHD_Connection *handle;
     int64_t since_ms; /* when it began to owe us a request */
     bool serving;     /* a whole request is here and not answered yet */
+    bool gone;        /* its client had closed when last looked at */
 };
 
 struct header {
@@ -141,19 +143,43 @@ static void on_connection(void *cls, struct MHD_Connection *handle, void **conte
     }
 }
 
-/* A client that sends a byte now and then is never idle; so the whole request has a deadline. */
+static int fd_of(const struct connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c->handle, MHD_CONNECTION_INFO_CONNECTION_FD);
+    return info ? info->connect_fd : -1;
+}
+
+/* Two kinds of connections would stay: one whose client sends a byte now and then, so that it
+ * is never idle; and one whose client has gone in the middle of a request, of which the daemon
+ * hears nothing when the end came together with the last bytes. Shutting the socket down is an
+ * event that it cannot miss. */
 static void on_sweep(uv_timer_t *t)
 {
     struct server *s = container_of(t, struct server, sweep_timer);
     int64_t now = io_monotonic_ms();
+    VEC(struct pollfd) list = {0};
     for (struct connection *c = s->connections.next; c != &s->connections; c = c->next) {
-        if (c->serving || now - c->since_ms < s->o.receive_ms)
+        int fd = fd_of(c);
+        if (c->serving || fd < 0)
             continue;
-        const union MHD_ConnectionInfo *info =
-            MHD_get_connection_info(c->handle, MHD_CONNECTION_INFO_CONNECTION_FD);
-        if (info)
-            shutdown(info->connect_fd, SHUT_RDWR);
+        if (now - c->since_ms >= s->o.receive_ms)
+            shutdown(fd, SHUT_RDWR);
+        else
+            *VEC_PUSH(&list) = (struct pollfd){.fd = fd, .events = POLLRDHUP};
     }
+    if (list.n)
+        poll(list.v, list.n, 0);
+    size_t i = 0;
+    for (struct connection *c = s->connections.next; c != &s->connections; c = c->next) {
+        if (i == list.n || list.v[i].fd != fd_of(c))
+            continue;
+        /* Seen twice: a whole request may have come just before the end. */
+        if (list.v[i].revents && c->gone)
+            shutdown(list.v[i].fd, SHUT_RDWR);
+        c->gone = list.v[i++].revents != 0;
+    }
+    VEC_FREE(&list);
 }
 
 static bool is_loopback(struct MHD_Connection *handle)
@@ -330,7 +356,8 @@ static enum MHD_Result begin(struct call_priv *c, const char *method)
     c->call.loopback = is_loopback(c->handle);
     uint64_t length = 0;
     const char *text = call_header(&c->call, "content-length");
-    if (text && (!span_to_u64(span_str(text), &length) || length > server_of(c)->o.max_body))
+    if (text &&
+        (!span_to_u64(span_str(text), &length) || length > DRAIN_FACTOR * server_of(c)->o.max_body))
         return refuse_size(c, "body has", server_of(c)->o.max_body);
     info = MHD_get_connection_info(c->handle, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     if (info && info->header_size > server_of(c)->o.max_header)
@@ -528,7 +555,7 @@ static struct MHD_Daemon *start_daemon(struct server *s, struct err *err)
         s->o.max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT, s->o.max_connections_address,
         /* Twice: the daemon keeps its own tables of headers in the same memory. */
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, 2 * s->o.max_header, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_LISTEN_BACKLOG_SIZE, 512u, MHD_OPTION_END);
+        MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096u, MHD_OPTION_END);
     if (!d)
         err_sys(err, "cannot listen on %s port %u", s->o.address, s->o.port);
     return d;

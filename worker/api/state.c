@@ -7,7 +7,9 @@
 bool state_open(struct state *s, const char *path, bool read_only,
                 const struct queue_options *options, struct err *err)
 {
-    *s = (struct state){.db = sql_open(path, &(struct sql_options){.read_only = read_only}, err)};
+    /* A client should hear of a database that another process holds while it still listens. */
+    struct sql_options o = {.read_only = read_only, .busy_ms = 3000};
+    *s = (struct state){.db = sql_open(path, &o, err)};
     if (!s->db)
         return false;
     s->set = sql_add(s->db, &state_schema, err);
