@@ -23,9 +23,31 @@ static const struct key {
     int64_t least, most;  /* of a NUMBER */
     const char *choices;  /* of a TEXT: "a b c"; NULL: any */
 } keys[] = {
-    {"bytecode", FLAG, "true", 0, 0, NULL}, {"compression", TEXT, "zstd", 0, 0, "zstd gzip"},
-    {"home", TEXT, NULL, 0, 0, NULL},       {"offline", FLAG, "false", 0, 0, NULL},
+    {"bytecode", FLAG, "true", 0, 0, NULL},
+    {"compression", TEXT, "zstd", 0, 0, "zstd gzip"},
+    {"home", TEXT, NULL, 0, 0, NULL},
+    {"offline", FLAG, "false", 0, 0, NULL},
     {"threads", NUMBER, "0", 0, 256, NULL},
+    /* The worker's. */
+    {"listen", TEXT, "127.0.0.1:8470", 0, 0, NULL},
+    {"jobs", NUMBER, "2", 0, 256, NULL},
+    {"platform_domains", TEXT, NULL, 0, 0, NULL},
+    {"drain_seconds", NUMBER, "20", 0, 3600, NULL},
+    {"keep_days", NUMBER, "30", 0, 36500, NULL},
+    {"lease_seconds", NUMBER, "30", 3, 3600, NULL},
+    {"max_attempts", NUMBER, "5", 1, 100, NULL},
+    {"max_queued", NUMBER, "100000", 1, 100000000, NULL},
+    {"max_queued_workspace", NUMBER, "10000", 1, 100000000, NULL},
+    {"max_running_workspace", NUMBER, "0", 0, 1000, NULL},
+    {"max_body_bytes", NUMBER, "1048576", 1024, 64 << 20, NULL},
+    {"max_header_bytes", NUMBER, "16384", 1024, 1 << 20, NULL},
+    {"idle_seconds", NUMBER, "60", 1, 3600, NULL},
+    {"receive_seconds", NUMBER, "60", 1, 3600, NULL},
+    {"max_connections", NUMBER, "4096", 1, 60000, NULL},
+    {"max_connections_address", NUMBER, "1024", 1, 60000, NULL},
+    {"gc_minutes", NUMBER, "60", 0, 100000, NULL},
+    {"gc_grace_hours", NUMBER, "24", 0, 100000, NULL},
+    {"gc_keep_bytes", NUMBER, "0", 0, INT64_MAX, NULL},
 };
 
 static const char registries_prefix[] = "registries.";

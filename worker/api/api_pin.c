@@ -155,7 +155,10 @@ static json_t *policy(const json_t *config, void *ctx)
 {
     const struct pin_body *b = ctx;
     struct api *a = b->req->api;
-    AUTO_JSON json_t *registries = a->builder->ops->registries(a->builder);
+    /* Finding them may take a while once after start, so only who needs them waits. */
+    bool wanted =
+        json_get_bool(json_object_get(config, "networking"), "allow_package_managers", false);
+    AUTO_JSON json_t *registries = wanted ? a->builder->ops->registries(a->builder) : json_object();
     uv_mutex_lock(&a->mutex);
     AUTO_JSON json_t *domains = json_deep_copy(a->platform_domains);
     uv_mutex_unlock(&a->mutex);

@@ -101,6 +101,10 @@ static bool check_spec(const char *manager, const char *path, const json_t *valu
     struct err why = {0};
     if (check(manager, s, &why))
         return true;
+    /* Some grammars quote the spec themselves. */
+    struct span text = span_str(why.text);
+    if (span_starts(text, SPAN("\"")) && span_starts(span_skip(text, 1), s))
+        return problem_field(p, path, "%s", why.text);
     return problem_field(p, path, "\"%.*s\": %s", SPAN_ARG(s), why.text);
 }
 

@@ -15,6 +15,7 @@ struct serve {
     struct api *api;
     uv_signal_t signals[3];
     char worker[JOB_WORKER_SIZE];
+    const char *address; /* what is listened on */
     bool draining;
 };
 
@@ -119,6 +120,7 @@ static bool start(struct serve *s, struct builder *builder, bool keys, struct er
                  api.server.address);
         api.server.address = "127.0.0.1";
     }
+    s->address = api.server.address;
     s->db = db_open(s->loop, o->db, &o->queue, err);
     if (!s->db)
         return false;
@@ -148,7 +150,7 @@ bool serve_run(uv_loop_t *loop, struct builder *builder, const struct serve_opti
     bool ok = start(&s, builder, keys, err);
     if (ok) {
         if (options->ready)
-            options->ready(options->ctx, api_port(s.api), keys);
+            options->ready(options->ctx, s.address, api_port(s.api), keys);
         uv_run(loop, UV_RUN_DEFAULT);
     }
     shut(&s);

@@ -31,7 +31,7 @@ struct serve_options {
     spec_check *check_spec;
     const struct log *log;
     /* Called once requests are taken; may be NULL. */
-    void (*ready)(void *ctx, uint16_t port, bool has_keys);
+    void (*ready)(void *ctx, const char *address, uint16_t port, bool has_keys);
     /* On SIGHUP; false keeps what is in force. May be NULL. */
     bool (*reload)(void *ctx, struct serve_settings *out, struct err *err);
     void *ctx;

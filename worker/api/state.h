@@ -192,6 +192,9 @@ bool pin_delete(struct state *s, const char *workspace, const char *session, jso
                 struct problem *p);
 /* Names, as the store knows them, of the pins that wait for a build: [name]. */
 bool pin_waiting(struct state *s, const char *build, json_t **out, struct err *err);
+/* All pins that hold an artifact: calls each(name, digest text); false from it ends. */
+bool pin_each(struct state *s, bool (*each)(void *ctx, const char *name, const char *artifact),
+              void *ctx, struct err *err);
 void pin_name(const char *workspace, const char *session, char out[PIN_NAME_SIZE]);
 
 #endif

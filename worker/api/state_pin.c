@@ -329,3 +329,19 @@ bool pin_waiting(struct state *s, const char *build, json_t **out, struct err *e
     *out = NULL;
     return false;
 }
+
+bool pin_each(struct state *s, bool (*each)(void *ctx, const char *name, const char *artifact),
+              void *ctx, struct err *err)
+{
+    struct sql_stmt *q = sql_use(s->set, SQL_PIN_EACH);
+    bool go = true;
+    while (go && sql_next(q)) {
+        char name[PIN_NAME_SIZE];
+        AUTO_FREE char *workspace = state_text(q, 0);
+        AUTO_FREE char *session = state_text(q, 1);
+        AUTO_FREE char *artifact = state_text(q, 2);
+        pin_name(workspace, session, name);
+        go = each(ctx, name, artifact);
+    }
+    return sql_end(q, err);
+}

@@ -41,6 +41,7 @@ enum state_sql {
     SQL_PIN_BUILT,
     SQL_PIN_FOLLOW,
     SQL_PIN_WAITING,
+    SQL_PIN_EACH,
     SQL_COUNTS,
     STATE_SQL_COUNT
 };

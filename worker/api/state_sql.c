@@ -133,6 +133,7 @@ static const char *const statements[STATE_SQL_COUNT] = {
     [SQL_PIN_FOLLOW] = /* ?1 environment, ?2 version, ?3 build */
     "UPDATE pin SET build = ?3 WHERE environment = ?1 AND version = ?2 AND artifact IS NULL",
     [SQL_PIN_WAITING] = "SELECT workspace, session FROM pin WHERE build = ?1 AND artifact IS NULL",
+    [SQL_PIN_EACH] = "SELECT workspace, session, artifact FROM pin WHERE artifact IS NOT NULL",
     [SQL_COUNTS] = "SELECT (SELECT count(*) FROM environment), (SELECT count(*) FROM pin),"
                    " (SELECT count(*) FROM artifact)",
 };

@@ -18,9 +18,9 @@ static bool check_spec(const char *manager, struct span spec, struct err *err)
                          span_find(spec, SPAN("= =")));
 }
 
-static void ready(void *ctx, uint16_t port, bool keys)
+static void ready(void *ctx, const char *address, uint16_t port, bool keys)
 {
-    (void)ctx;
+    (void)ctx, (void)address;
     printf("port %u keys %d\n", port, keys);
     fflush(stdout);
 }
