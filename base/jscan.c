@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/jscan.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 static bool fail(struct jscan *j)
 {
     j->failed = true;
@@ -88,6 +92,26 @@ bool jscan_item(struct jscan *j)
     return next_element(j, ']');
 }
 
+/* The first byte that ends a run of ordinary characters in a string. */
+static const char *plain_end(const char *p, const char *end)
+{
+#ifdef __SSE2__
+    const __m128i quote = _mm_set1_epi8('"'), escape = _mm_set1_epi8('\\');
+    const __m128i control = _mm_set1_epi8(0x1f);
+    for (; end - p >= 16; p += 16) {
+        __m128i c = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i special = _mm_or_si128(_mm_cmpeq_epi8(c, quote), _mm_cmpeq_epi8(c, escape));
+        special = _mm_or_si128(special, _mm_cmpeq_epi8(_mm_min_epu8(c, control), c));
+        int mask = _mm_movemask_epi8(special);
+        if (mask)
+            return p + __builtin_ctz((unsigned)mask);
+    }
+#endif
+    while (p < end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
+        p++;
+    return p;
+}
+
 /* Moves past a string; *raw is what stands between the quotes. Escapes are only looked at
  * here, control characters are refused. */
 static bool raw_string(struct jscan *j, struct span *raw, bool *escaped)
@@ -95,8 +119,7 @@ static bool raw_string(struct jscan *j, struct span *raw, bool *escaped)
     const char *p = j->p + 1;
     *escaped = false;
     for (;;) {
-        while (p < j->end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20)
-            p++;
+        p = plain_end(p, j->end);
         if (p == j->end || (unsigned char)*p < 0x20)
             return fail(j);
         if (*p == '"')
