@@ -77,7 +77,7 @@ static const char *too_new(const struct pip_release *rel, struct arena *a)
     const struct policy *policy = rel->project->resolve->job->policy;
     int64_t first = INT64_MAX;
     for (size_t i = 0; i < rel->count; i++) {
-        int64_t ms = rel->project->sorted[rel->first + i]->upload_ms;
+        int64_t ms = pip_file_upload_ms(rel->project->sorted[rel->first + i]);
         first = ms < first ? ms : first;
     }
     return arena_printf(a, "was published on %s, not before %s as the policy wants",

@@ -82,9 +82,10 @@ static void ask_sdist(struct pip_fetch *f)
 static void take_advertised(struct pip_fetch *f, const struct registry_get *get)
 {
     const struct pip_file *file = f->rel->file;
-    struct digest d = digest_of(get->body);
-    bool good = get->status == 200 &&
-                (file->metadata != PIP_METADATA_HASHED || digest_eq(&d, &file->metadata_digest));
+    struct digest d = digest_of(get->body), promised;
+    bool good = get->err.code == ERR_NONE && get->status == 200 &&
+                (file->metadata != PIP_METADATA_HASHED ||
+                 (pip_file_metadata_digest(file, &promised) && digest_eq(&d, &promised)));
     if (!good || !take_metadata(f, get->body)) {
         f->rel->state = PIP_FETCHING;
         err_clear(&f->rel->err);
@@ -110,9 +111,9 @@ static void take_range(struct pip_fetch *f, const struct registry_get *get)
 
 static void needs_build(struct pip_fetch *f, const char *why)
 {
-    char text[600];
+    char text[900];
     snprintf(text, sizeof(text),
-             "it is published as source only, and %s. Building from source is not done by this "
+             "it is published as source only, and %.400s. Building from source is not done by this "
              "version: ask for a version that has a wheel, or set the policy only_binary, which "
              "takes an older release with a wheel",
              why);
@@ -122,10 +123,10 @@ static void needs_build(struct pip_fetch *f, const char *why)
 static void take_sdist(struct pip_fetch *f, const struct registry_get *get)
 {
     struct pip_release *rel = f->rel;
-    struct digest d = digest_of(get->body);
+    struct digest d = digest_of(get->body), promised;
     struct span text;
     struct err err = {0};
-    if (rel->file->has_digest && !digest_eq(&d, &rel->file->digest)) {
+    if (pip_file_digest(rel->file, &promised) && !digest_eq(&d, &promised)) {
         fetch_failed(f, true, ERR_DIGEST_MISMATCH, "its SHA-256 is not what the index promises");
         return;
     }

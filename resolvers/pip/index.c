@@ -46,16 +46,18 @@ static bool name_and_version(struct pip_file *f, struct span project, struct spa
         return false;
     if (!f->wheel)
         return sdist_version(f->filename, project, version);
-    if (!pip_wheel_name_parse(f->filename, &f->name) || !pip_name_is(f->name.name, project))
-        return false;
-    *version = f->name.version;
-    return true;
+    struct span name, rest, tags;
+    return span_cut_char(f->filename, '-', &name, &rest) &&
+           span_cut_char(rest, '-', version, &tags) && pip_name_is(name, project);
 }
 
 bool pip_file_name(struct pip_file *f, struct span project, struct arena *a)
 {
     struct span version;
-    return name_and_version(f, project, &version) && pip_version_parse(version, a, &f->version);
+    struct pip_wheel_name name;
+    return name_and_version(f, project, &version) &&
+           (!f->wheel || pip_wheel_name_parse(f->filename, &name)) &&
+           pip_version_parse(version, a, &f->version);
 }
 
 void pip_page_add(struct pip_page *page, struct pip_file *f, struct span project, struct arena *a)
@@ -86,12 +88,25 @@ bool pip_page_api(struct span version, struct err *err)
                    (int)(version.len > 20 ? 20 : version.len), version.ptr);
 }
 
-bool pip_digest_value(struct span text, struct digest *out)
+struct span pip_sha256_value(struct span hex)
 {
-    if (!span_starts(text, SPAN("sha256")) || text.len < 7 ||
-        (text.ptr[6] != '=' && text.ptr[6] != ':'))
-        return false;
-    return digest_parse_hex(span_skip(text, 7), out);
+    return hex.len == 2 * DIGEST_BYTES ? hex : SPAN("");
+}
+
+bool pip_file_digest(const struct pip_file *f, struct digest *out)
+{
+    return f->sha256.len && digest_parse_hex(f->sha256, out);
+}
+
+bool pip_file_metadata_digest(const struct pip_file *f, struct digest *out)
+{
+    return f->metadata == PIP_METADATA_HASHED && digest_parse_hex(f->metadata_sha256, out);
+}
+
+int64_t pip_file_upload_ms(const struct pip_file *f)
+{
+    int64_t ms;
+    return pip_time_parse(f->upload_time, &ms) ? ms : PIP_UPLOAD_UNKNOWN;
 }
 
 static bool digits_at(struct span s, size_t at, size_t n, int64_t *out)

@@ -43,15 +43,19 @@ struct pip_file {
     struct span yanked_reason;
     bool yanked;
     bool wheel;
-    bool has_digest;
-    struct digest digest;
+    struct span sha256; /* 64 hexadecimal digits; empty: none promised */
     enum pip_metadata_offer metadata;
-    struct digest metadata_digest;
-    int64_t size; /* -1: not told */
-    int64_t upload_ms;
-    struct pip_wheel_name name; /* of a wheel */
+    struct span metadata_sha256;
+    int64_t size;            /* -1: not told */
+    struct span upload_time; /* as written; see pip_file_upload_ms */
     struct pip_version version;
 };
+
+/* A page may list ten thousand files, of which one is chosen: what only that one needs is
+ * taken from the text when it is asked for. */
+bool pip_file_digest(const struct pip_file *f, struct digest *out);
+bool pip_file_metadata_digest(const struct pip_file *f, struct digest *out);
+int64_t pip_file_upload_ms(const struct pip_file *f); /* PIP_UPLOAD_UNKNOWN */
 
 struct pip_page {
     VEC(struct pip_file) files;

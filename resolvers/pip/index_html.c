@@ -197,7 +197,9 @@ static void scan_metadata(const struct tag *t, struct arena *a, struct pip_file 
     if (!get(t, SPAN("data-core-metadata"), a, &value) &&
         !get(t, SPAN("data-dist-info-metadata"), a, &value))
         return;
-    if (pip_digest_value(value, &f->metadata_digest))
+    if (span_starts(value, SPAN("sha256=")))
+        f->metadata_sha256 = pip_sha256_value(span_skip(value, 7));
+    if (f->metadata_sha256.len)
         f->metadata = PIP_METADATA_HASHED;
     else if (!span_eq_nocase(value, SPAN("false")))
         f->metadata = PIP_METADATA_YES;
@@ -206,15 +208,15 @@ static void scan_metadata(const struct tag *t, struct arena *a, struct pip_file 
 static void scan_anchor(const struct tag *t, struct arena *a, struct span project,
                         struct pip_page *page)
 {
-    struct pip_file f = {.size = -1, .upload_ms = PIP_UPLOAD_UNKNOWN};
+    struct pip_file f = {.size = -1};
     struct span href, fragment, piece;
     if (!get(t, SPAN("href"), a, &href) || href.len == 0)
         return;
     f.url = href;
     if (span_cut_char(href, '#', &f.url, &fragment))
         while (span_next(&fragment, '&', &piece))
-            if (pip_digest_value(piece, &f.digest))
-                f.has_digest = true;
+            if (span_starts(piece, SPAN("sha256=")))
+                f.sha256 = pip_sha256_value(span_skip(piece, 7));
     struct span path = span_slice(f.url, 0, span_find_char(f.url, '?'));
     size_t slash = span_find_last_char(path, '/');
     f.filename = percent_decode(slash < path.len ? span_skip(path, slash + 1) : path, a);

@@ -2,7 +2,7 @@
 #include "base/jscan.h"
 #include "resolvers/pip/index_priv.h"
 
-static void scan_hashes(struct jscan *j, struct arena *a, bool *has, struct digest *out)
+static void scan_hashes(struct jscan *j, struct arena *a, struct span *sha256)
 {
     struct span key, value;
     if (!jscan_object(j)) {
@@ -12,19 +12,19 @@ static void scan_hashes(struct jscan *j, struct arena *a, bool *has, struct dige
     while (jscan_key(j, a, &key)) {
         if (!span_eq(key, SPAN("sha256")))
             jscan_skip(j, NULL);
-        else if (jscan_string(j, a, &value) && digest_parse_hex(value, out))
-            *has = true;
+        else if (jscan_string(j, a, &value))
+            *sha256 = pip_sha256_value(value);
     }
 }
 
 /* true, false, or an object of hashes. */
 static void scan_metadata(struct jscan *j, struct arena *a, struct pip_file *f)
 {
-    bool offered = false, hashed = false;
+    bool offered = false;
     enum jscan_type type = jscan_peek(j);
     if (type == JSCAN_OBJECT) {
-        scan_hashes(j, a, &hashed, &f->metadata_digest);
-        f->metadata = hashed ? PIP_METADATA_HASHED : PIP_METADATA_YES;
+        scan_hashes(j, a, &f->metadata_sha256);
+        f->metadata = f->metadata_sha256.len ? PIP_METADATA_HASHED : PIP_METADATA_YES;
     } else if (jscan_bool(j, &offered)) {
         f->metadata = offered ? PIP_METADATA_YES : PIP_METADATA_NONE;
     }
@@ -41,23 +41,21 @@ static void scan_yanked(struct jscan *j, struct arena *a, struct pip_file *f)
 
 static void scan_member(struct jscan *j, struct arena *a, struct span key, struct pip_file *f)
 {
-    struct span text;
     int64_t n;
     if (span_eq(key, SPAN("filename")))
         jscan_string(j, a, &f->filename);
     else if (span_eq(key, SPAN("url")))
         jscan_string(j, a, &f->url);
     else if (span_eq(key, SPAN("hashes")))
-        scan_hashes(j, a, &f->has_digest, &f->digest);
+        scan_hashes(j, a, &f->sha256);
     else if (span_eq(key, SPAN("requires-python")))
         jscan_string(j, a, &f->requires_python);
     else if (span_eq(key, SPAN("size"))) {
         if (jscan_int(j, &n) && n >= 0)
             f->size = n;
-    } else if (span_eq(key, SPAN("upload-time"))) {
-        if (jscan_string(j, a, &text) && !pip_time_parse(text, &f->upload_ms))
-            f->upload_ms = PIP_UPLOAD_UNKNOWN;
-    } else if (span_eq(key, SPAN("yanked")))
+    } else if (span_eq(key, SPAN("upload-time")))
+        jscan_string(j, a, &f->upload_time);
+    else if (span_eq(key, SPAN("yanked")))
         scan_yanked(j, a, f);
     else if (span_eq(key, SPAN("core-metadata")) ||
              (span_eq(key, SPAN("dist-info-metadata")) && f->metadata == PIP_METADATA_NONE))
@@ -68,7 +66,7 @@ static void scan_member(struct jscan *j, struct arena *a, struct span key, struc
 
 static bool scan_file(struct jscan *j, struct arena *a, struct span project, struct pip_page *page)
 {
-    struct pip_file f = {.size = -1, .upload_ms = PIP_UPLOAD_UNKNOWN};
+    struct pip_file f = {.size = -1};
     struct span key;
     if (!jscan_object(j)) {
         page->dropped++;

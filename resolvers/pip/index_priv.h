@@ -19,7 +19,7 @@ bool pip_page_html(struct pip_page *page, struct span body, struct span project,
 /* "1.1": an API we understand. */
 bool pip_page_api(struct span version, struct err *err);
 
-/* "sha256=HEX" or "sha256:HEX" values. */
-bool pip_digest_value(struct span text, struct digest *out);
+/* Its hexadecimal digits, when they are 64; else the empty span. */
+struct span pip_sha256_value(struct span hex);
 
 #endif

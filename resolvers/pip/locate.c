@@ -38,7 +38,8 @@ static const struct pip_file *find(const struct pip_page *page, struct span file
 {
     for (size_t i = 0; i < page->files.n; i++) {
         const struct pip_file *f = &page->files.v[i];
-        if (span_eq(f->filename, filename) && f->has_digest && digest_eq(&f->digest, digest))
+        struct digest d;
+        if (span_eq(f->filename, filename) && pip_file_digest(f, &d) && digest_eq(&d, digest))
             return f;
     }
     return NULL;

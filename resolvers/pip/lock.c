@@ -29,10 +29,12 @@ static void put_origin(json_t *entry, const struct pip_release *rel)
 json_t *pip_lock_entry(const struct pip_release *rel, bool requested)
 {
     json_t *e = json_object();
+    struct digest digest;
     json_put_span(e, "name", rel->project->name);
     json_put_span(e, "version", rel->version.text);
     json_put_span(e, "filename", rel->file->filename);
-    json_put_digest(e, "digest", &rel->file->digest);
+    if (pip_file_digest(rel->file, &digest))
+        json_put_digest(e, "digest", &digest);
     if (rel->file->size > 0)
         json_put_int(e, "size", rel->file->size);
     put_origin(e, rel);
@@ -101,7 +103,8 @@ static bool add_package(struct pip_resolve *r, json_t *packages, const struct ch
                         struct err *err)
 {
     const struct pip_file *f = c->rel->file;
-    if (!f->has_digest)
+    struct digest digest;
+    if (!pip_file_digest(f, &digest))
         return err_set(err, ERR_REGISTRY, "%.*s %s: the index promises no SHA-256 for %.*s",
                        SPAN_ARG(c->name), c->rel->version.text.ptr, SPAN_ARG(f->filename));
     json_t *e = pip_lock_entry(c->rel, c->rel->project->requested);

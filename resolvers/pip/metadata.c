@@ -12,8 +12,13 @@ struct lists {
     VEC(struct span) extras;
 };
 
-/* The next header; folded lines are joined with a space. False: the headers' end. */
-static bool next_header(struct span *rest, struct arena *a, struct span *key, struct span *value)
+static bool folded(struct span rest)
+{
+    return rest.len && (rest.ptr[0] == ' ' || rest.ptr[0] == '\t');
+}
+
+/* The next header; *value may go over several lines. False: the headers' end. */
+static bool next_header(struct span *rest, struct span *key, struct span *value)
 {
     struct span line;
     while (span_next_line(rest, &line)) {
@@ -21,17 +26,29 @@ static bool next_header(struct span *rest, struct arena *a, struct span *key, st
             return false;
         if (!span_cut_char(line, ':', key, value))
             continue;
-        *value = span_trim(*value);
-        while (rest->len && (rest->ptr[0] == ' ' || rest->ptr[0] == '\t')) {
+        while (folded(*rest)) {
             span_next_line(rest, &line);
-            line = span_trim(line);
-            *value = span_str(arena_printf(a, "%.*s %.*s", SPAN_ARG(*value), SPAN_ARG(line)));
-            if (value->len > (64u << 10))
-                *value = span_slice(*value, 0, 64u << 10);
+            value->len = (size_t)(line.ptr + line.len - value->ptr);
         }
+        *value = span_trim(*value);
         return true;
     }
     return false;
+}
+
+/* A value of several lines as one, for the fields that are looked at. */
+static struct span unfold(struct span value, struct arena *a)
+{
+    AUTO_BUF struct buf b = BUF(64u << 10);
+    struct span line;
+    if (!span_has(value, '\n'))
+        return arena_span(a, value);
+    while (span_next_line(&value, &line)) {
+        if (b.len)
+            buf_char(&b, ' ');
+        buf_append(&b, span_trim(line));
+    }
+    return arena_span(a, buf_span(&b));
 }
 
 static bool take_requirement(struct lists *l, struct span value, struct arena *a, struct err *err)
@@ -39,7 +56,7 @@ static bool take_requirement(struct lists *l, struct span value, struct arena *a
     if (l->requires.n >= MAX_REQUIRES)
         return err_set(err, ERR_TOO_LARGE, "more than %d Requires-Dist fields", MAX_REQUIRES);
     struct pip_requirement r;
-    if (!pip_requirement_parse(arena_span(a, value), a, &r, err)) {
+    if (!pip_requirement_parse(unfold(value, a), a, &r, err)) {
         err->code = ERR_BAD_ARCHIVE;
         return err_wrap(err, "Requires-Dist");
     }
@@ -53,15 +70,15 @@ static bool take_header(struct pip_metadata *m, struct lists *l, struct span key
     if (span_eq_nocase(key, SPAN("Requires-Dist")))
         return take_requirement(l, value, a, err);
     if (span_eq_nocase(key, SPAN("Metadata-Version")))
-        m->metadata_version = arena_span(a, value);
+        m->metadata_version = unfold(value, a);
     else if (span_eq_nocase(key, SPAN("Name")))
-        m->name = arena_span(a, value);
+        m->name = unfold(value, a);
     else if (span_eq_nocase(key, SPAN("Version")))
-        m->version = arena_span(a, value);
+        m->version = unfold(value, a);
     else if (span_eq_nocase(key, SPAN("Requires-Python")))
-        m->requires_python = arena_span(a, value);
+        m->requires_python = unfold(value, a);
     else if (span_eq_nocase(key, SPAN("Provides-Extra")) && l->extras.n < MAX_EXTRAS)
-        *VEC_PUSH(&l->extras) = pip_name_normalise(value, a);
+        *VEC_PUSH(&l->extras) = pip_name_normalise(unfold(value, a), a);
     else if (span_eq_nocase(key, SPAN("Dynamic")))
         m->dynamic |= span_eq_nocase(value, SPAN("Requires-Dist")) ||
                       span_eq_nocase(value, SPAN("Requires-Python")) ||
@@ -77,7 +94,7 @@ bool pip_metadata_parse(struct span text, struct arena *a, struct pip_metadata *
     bool ok = true;
     struct err why = {0};
     *out = (struct pip_metadata){0};
-    while (ok && next_header(&rest, a, &key, &value))
+    while (ok && next_header(&rest, &key, &value))
         ok = take_header(out, &l, key, value, a, &why);
     if (ok && (out->name.len == 0 || out->version.len == 0))
         ok = err_set(&why, ERR_BAD_ARCHIVE, "no Name or no Version in it");

@@ -55,15 +55,15 @@ static void make_releases(struct pip_project *p)
 static bool make_direct(struct pip_project *p)
 {
     struct arena *a = p->resolve->arena;
-    struct pip_file f = {.size = -1, .upload_ms = PIP_UPLOAD_UNKNOWN};
+    struct pip_file f = {.size = -1};
     struct span path = span_slice(p->direct_url, 0, span_find_char(p->direct_url, '?'));
     size_t slash = span_find_last_char(path, '/');
     AUTO_BUF struct buf name = BUF(1024);
     url_percent_decode(span_skip(path, slash < path.len ? slash + 1 : 0), &name);
     f.filename = arena_span(a, buf_span(&name));
     f.url = p->direct_url;
-    f.has_digest = true;
-    f.digest = p->direct_digest;
+    char hex[DIGEST_HEX_SIZE];
+    f.sha256 = arena_span(a, span_str(digest_hex(&p->direct_digest, hex)));
     if (!pip_file_name(&f, p->name, a))
         return err_set(&p->err, ERR_INVALID,
                        "%.*s @ %.*s: the last part of the URL is no file name of a wheel or sdist "
@@ -164,17 +164,20 @@ bool pip_python_fits(struct pip_resolve *r, struct span requires_python)
 
 struct candidate {
     const struct pip_file *file;
-    uint32_t rank; /* of an sdist: behind all wheels */
+    struct pip_wheel_name name; /* of a wheel */
+    uint32_t rank;              /* of an sdist: behind all wheels */
 };
 
-static enum pip_unusable judge_file(struct pip_resolve *r, const struct pip_file *f, bool direct,
-                                    uint32_t *rank)
+static enum pip_unusable judge_file(struct pip_resolve *r, struct candidate *c, bool direct)
 {
     const struct policy *policy = r->job->policy;
-    *rank = PIP_NO_RANK - 1;
+    const struct pip_file *f = c->file;
+    c->rank = PIP_NO_RANK - 1;
     if (f->wheel) {
-        *rank = pip_wheel_rank(&r->tags, &f->name);
-        if (*rank == PIP_NO_RANK)
+        if (!pip_wheel_name_parse(f->filename, &c->name))
+            return PIP_BAD_PLATFORM;
+        c->rank = pip_wheel_rank(&r->tags, &c->name);
+        if (c->rank == PIP_NO_RANK)
             return PIP_BAD_PLATFORM;
     } else if (policy->only_binary) {
         return PIP_NOT_BINARY;
@@ -182,9 +185,10 @@ static enum pip_unusable judge_file(struct pip_resolve *r, const struct pip_file
     if (!pip_python_fits(r, f->requires_python))
         return PIP_BAD_PYTHON;
     if (policy->exclude_newer_ms && !direct) {
-        if (f->upload_ms == PIP_UPLOAD_UNKNOWN)
+        int64_t upload_ms = pip_file_upload_ms(f);
+        if (upload_ms == PIP_UPLOAD_UNKNOWN)
             return PIP_NO_UPLOAD_TIME;
-        if (f->upload_ms >= policy->exclude_newer_ms)
+        if (upload_ms >= policy->exclude_newer_ms)
             return PIP_TOO_NEW;
     }
     return PIP_USABLE;
@@ -203,20 +207,20 @@ static bool better(const struct candidate *a, const struct candidate *b)
         return span_ends(a->file->filename, SPAN(".tar.gz")) &&
                !span_ends(b->file->filename, SPAN(".tar.gz"));
     }
-    return pip_build_cmp(&a->file->name, &b->file->name) > 0;
+    return pip_build_cmp(&a->name, &b->name) > 0;
 }
 
 void pip_release_judge(struct pip_release *rel)
 {
     struct pip_project *p = rel->project;
-    struct candidate best = {NULL, 0};
+    struct candidate best = {0};
     if (rel->judged)
         return;
     rel->judged = true;
     rel->unusable = PIP_BAD_PLATFORM;
     for (size_t i = 0; i < rel->count; i++) {
-        struct candidate c = {p->sorted[rel->first + i], 0};
-        enum pip_unusable why = judge_file(p->resolve, c.file, p->direct_url.len > 0, &c.rank);
+        struct candidate c = {.file = p->sorted[rel->first + i]};
+        enum pip_unusable why = judge_file(p->resolve, &c, p->direct_url.len > 0);
         if (why != PIP_USABLE) {
             if (why != PIP_BAD_PLATFORM)
                 rel->unusable = why;

@@ -95,6 +95,39 @@ static enum solver_answer page_of(struct pip_project *p)
     return SOLVER_WAIT;
 }
 
+/* After some vain tries the next ones are fetched together, so that going back over hundreds
+ * of releases costs few round trips. */
+static void look_ahead(struct pip_release *rel, const struct version_set *allowed)
+{
+    struct pip_project *p = rel->project;
+    unsigned more = p->tries < 2 ? 0 : p->tries > 24 ? 48 : p->tries * 2;
+    for (size_t i = (size_t)(rel - p->releases) + 1; i < p->release_count && more; i++) {
+        struct pip_release *next = &p->releases[i];
+        pip_release_judge(next);
+        if (!next->file || next->yanked || next->version.prerelease ||
+            !version_set_has(allowed, next->version.key))
+            continue;
+        pip_release_want(next, false);
+        more--;
+    }
+}
+
+/* Up to the next newer release there is nothing else. */
+static const struct version_set *around(const struct pip_release *rel)
+{
+    const struct pip_project *p = rel->project;
+    struct span hi = rel == p->releases ? (struct span){NULL, 0} : rel[-1].version.key;
+    return version_set_range(p->resolve->arena, rel->version.key, hi);
+}
+
+static enum solver_answer take_choice(struct pip_release *rel, struct solver_choice *c)
+{
+    c->key = rel->version.key;
+    c->around = around(rel);
+    look_ahead(rel, c->allowed);
+    return SOLVER_KNOWN;
+}
+
 static enum solver_answer choose(void *ctx, uint32_t package, struct solver_choice *c)
 {
     struct pip_resolve *r = ctx;
@@ -110,32 +143,13 @@ static enum solver_answer choose(void *ctx, uint32_t package, struct solver_choi
     /* An extra is a second name of the same release. */
     struct span key;
     if (q->extra.len && solver_selected(r->solver, q->base, &key) &&
-        version_set_has(c->allowed, key)) {
-        c->key = key;
-        return SOLVER_KNOWN;
-    }
+        version_set_has(c->allowed, key))
+        return take_choice(pip_release_at(p, key), c);
     struct pip_release *rel = pip_choose(p, c->allowed, c->required, c->flags);
-    if (rel) {
-        c->key = rel->version.key;
-        return SOLVER_KNOWN;
-    }
+    if (rel)
+        return take_choice(rel, c);
     c->why = pip_choose_why(p, c->required, c->flags);
     return SOLVER_NONE;
-}
-
-/* After some vain tries the next ones are fetched together. */
-static void look_ahead(struct pip_release *rel)
-{
-    struct pip_project *p = rel->project;
-    unsigned more = p->tries < 2 ? 0 : p->tries > 16 ? 32 : p->tries * 2;
-    for (size_t i = (size_t)(rel - p->releases) + 1; i < p->release_count && more; i++) {
-        struct pip_release *next = &p->releases[i];
-        pip_release_judge(next);
-        if (!next->file || next->yanked || next->version.prerelease)
-            continue;
-        pip_release_want(next, false);
-        more--;
-    }
 }
 
 static const char *direct_edge(struct pip_resolve *r, const struct pip_release *rel,
@@ -163,8 +177,6 @@ static enum solver_answer usable(struct pip_resolve *r, struct pip_release *rel,
         p->tries++;
     }
     pip_release_want(rel, true);
-    if (rel->state == PIP_FETCHING)
-        look_ahead(rel);
     if (rel->state == PIP_FAILED && rel->fatal) {
         pip_fail(r, &rel->err);
         return SOLVER_WAIT;

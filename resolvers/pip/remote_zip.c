@@ -46,7 +46,9 @@ static unsigned tail_bytes(int64_t size)
 {
     if (size > 8 << 20)
         return 256u << 10;
-    return size > 1 << 20 ? 128u << 10 : 64u << 10;
+    if (size > 1 << 20)
+        return 128u << 10;
+    return size < 0 || size > 256 << 10 ? 64u << 10 : 24u << 10;
 }
 
 const char *pip_remote_range(const struct pip_remote *z, struct arena *a)

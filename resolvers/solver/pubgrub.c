@@ -156,13 +156,13 @@ static const struct incompat *none_add(struct solver *s, uint32_t package,
     return c;
 }
 
-static const struct incompat *dependency_add(struct solver *s, uint32_t package,
+static const struct incompat *dependency_add(struct solver *s, uint32_t package, struct span key,
                                              const struct version_set *at,
                                              const struct solver_dependency *d)
 {
     struct term terms[] = {{package, true, at}, {d->package, false, d->set}};
     if (d->package == package) {
-        if (version_set_within(at, d->set))
+        if (version_set_has(d->set, key))
             return NULL;
         return none_add(s, package, at,
                         arena_printf(s->arena, "%s depends on another version of itself (%s)",
@@ -396,12 +396,12 @@ static bool clashes(const struct solver *s, const struct incompat *c, uint32_t p
 }
 
 static void decide(struct solver *s, uint32_t package, struct span key,
-                   const struct solver_dependencies *d)
+                   const struct version_set *around, const struct solver_dependencies *d)
 {
     const struct version_set *at = version_set_one(s->arena, key);
     bool clash = false;
     for (size_t i = 0; i < d->n; i++) {
-        const struct incompat *c = dependency_add(s, package, at, &d->v[i]);
+        const struct incompat *c = dependency_add(s, package, key, around ? around : at, &d->v[i]);
         clash |= c && clashes(s, c, package);
     }
     if (clash) {
@@ -422,7 +422,7 @@ static enum solver_status decide_next(struct solver *s)
         return SOLVER_DONE;
     struct solver_dependencies d = {.v = s->root, .n = s->root_count};
     if (package == 0) {
-        decide(s, 0, SPAN(""), &d);
+        decide(s, 0, SPAN(""), NULL, &d);
         return SOLVER_MORE;
     }
     struct solver_choice c = {.allowed = last_of(s, package)->all.set};
@@ -438,8 +438,10 @@ static enum solver_status decide_next(struct solver *s)
     d = (struct solver_dependencies){0};
     switch (s->provider.depends(s->provider.ctx, package, c.key, &d)) {
     case SOLVER_WAIT: return SOLVER_NEEDS;
-    case SOLVER_NONE: none_add(s, package, version_set_one(s->arena, c.key), d.why); break;
-    case SOLVER_KNOWN: decide(s, package, c.key, &d); break;
+    case SOLVER_NONE:
+        none_add(s, package, c.around ? c.around : version_set_one(s->arena, c.key), d.why);
+        break;
+    case SOLVER_KNOWN: decide(s, package, c.key, c.around, &d); break;
     }
     return SOLVER_MORE;
 }

@@ -45,6 +45,10 @@ struct solver_choice {
     unsigned flags;                     /* of their dependencies, or-ed */
     /* Answers: */
     struct span key;
+    /* The version and what is around it without holding another one, such as everything up to
+     * the next release; NULL: the key alone. Sets of neighbours then become one range, which
+     * matters where hundreds are ruled out one by one. */
+    const struct version_set *around;
     const struct version_set
         *none_of; /* SOLVER_NONE: nothing of this can be used (NULL: allowed) */
     /* SOLVER_NONE: "there is no release of x before 2"; NULL: there are releases that would
