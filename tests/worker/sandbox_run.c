@@ -53,12 +53,25 @@ struct collected {
     bool gateway_open;
 };
 
+static pid_t only_child(void)
+{
+    AUTO_BUF struct buf b = BUF(100);
+    AUTO_FREE char *path = mem_printf("/proc/self/task/%d/children", (int)getpid());
+    struct err err = {0};
+    uint64_t pid = 0;
+    if (!io_read_file(AT_FDCWD, path, &b, &err) || !span_to_u64(span_trim(buf_span(&b)), &pid))
+        abort();
+    return (pid_t)pid;
+}
+
 static void on_line(void *ctx, bool is_stderr, struct span line)
 {
     struct collected *c = ctx;
     struct buf *to = is_stderr ? &c->err : &c->out;
     buf_append(to, line);
     buf_char(to, '\n');
+    if (c->box->kill_keeper)
+        kill(only_child(), SIGKILL);
     if (c->box->kill_worker)
         kill(getpid(), SIGKILL);
 }

@@ -15,6 +15,7 @@ struct box {
     enum box_way way;
     int64_t cancel_after_ms;  /* 0: never */
     bool kill_worker;         /* once the first line came, by SIGKILL */
+    bool kill_keeper;         /* as well, and before */
     bool remove_upper;        /* afterwards */
     const char *gateway_says; /* what the gateway answers */
     /* Result: */

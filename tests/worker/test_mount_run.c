@@ -60,6 +60,7 @@ struct case_ {
     int status;
     struct err err;
     bool ok;
+    double ms; /* the call of run_command */
 };
 
 static const char *dir(const char *layer)
@@ -119,7 +120,11 @@ static void run(struct case_ *c)
         dup2(out[1], 1);
         if (c->cwd && chdir(c->cwd) < 0)
             _exit(99);
+        struct timespec a, b;
+        clock_gettime(CLOCK_MONOTONIC, &a);
         c->ok = run_command(&c->spec, &c->status, &c->err);
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        c->ms = (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6;
         _exit(write(report[1], c, sizeof(*c)) != sizeof(*c));
     }
     close(out[1]);
@@ -477,12 +482,8 @@ START_TEST(sixty_layers_are_mounted_in_milliseconds)
     }
     double best = 1e9;
     for (int i = 0; i < 5; i++) {
-        struct timespec a, b;
-        clock_gettime(CLOCK_MONOTONIC, &a);
         says(&c, ARGV("true"), "");
-        clock_gettime(CLOCK_MONOTONIC, &b);
-        double ms = (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6;
-        best = ms < best ? ms : best;
+        best = c.ms < best ? c.ms : best;
     }
     printf("60 layers, as %s: start to end of `true` %.1f ms\n", _i ? "user" : "self", best);
     says(&c, ARGV("/bin/sh", "-c", "ls /" MANAGED "/lib | wc -l"), "60\n");

@@ -617,6 +617,30 @@ START_TEST(killed_worker_leaves_nothing)
 }
 END_TEST
 
+START_TEST(killed_keeper_leaves_nothing_after_the_next_start)
+{
+    struct box b = escape_box(_i % BOX_WAYS);
+    int groups = groups_left();
+    struct err err = {0};
+    b.spec.argv = ARGV(ESCAPE, "hang");
+    b.kill_keeper = true;
+    b.kill_worker = _i >= BOX_WAYS;
+    if (!box_run(&b))
+        return;
+    if (!b.kill_worker)
+        ended_with(&b, ERR_INTERNAL);
+    for (int i = 0; i < 300 && left_over(); i++)
+        poll(NULL, 0, 10);
+    ck_assert_int_eq(left_over(), 0);
+    /* A group is free only some time after its last process. */
+    for (int i = 0; i < 100 && groups_left() > groups; i++) {
+        sandbox_host_free(sandbox_host_new(box_folder(), &err));
+        poll(NULL, 0, 10);
+    }
+    ck_assert_int_le(groups_left(), groups);
+}
+END_TEST
+
 /* --- several at once, in one process --- */
 
 struct many {
@@ -704,6 +728,7 @@ Suite *test_suite(void)
         {"end", cancel_ends_it, BOX_WAYS},
         {"end", background_processes_end_with_the_command, BOX_WAYS},
         {"end", killed_worker_leaves_nothing, BOX_WAYS},
+        {"end", killed_keeper_leaves_nothing_after_the_next_start, BOX_WAYS * 2},
         {"side", sandboxes_run_side_by_side, 1},
         {"side", host_says_what_it_allows, 1},
     };

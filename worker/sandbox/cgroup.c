@@ -152,6 +152,17 @@ void cgroup_place_release(struct cgroup_place *p)
     *p = (struct cgroup_place){0};
 }
 
+/* A zombie looks after nothing any more. */
+static bool is_alive(pid_t pid)
+{
+    AUTO_FREE char *path = mem_printf("/proc/%d/stat", (int)pid);
+    AUTO_BUF struct buf b = BUF(4096);
+    if (!io_read_file(AT_FDCWD, path, &b, NULL))
+        return kill(pid, 0) == 0 || errno != ESRCH;
+    struct span state = span_skip(buf_span(&b), span_find_last_char(buf_span(&b), ')') + 2);
+    return !state.len || (state.ptr[0] != 'Z' && state.ptr[0] != 'X');
+}
+
 static void sweep_dir(const char *path)
 {
     DIR *dir = opendir(path);
@@ -162,7 +173,7 @@ static void sweep_dir(const char *path)
             !span_cut_char(rest, '-', &pid_text, &random) || !span_to_u64(pid_text, &pid) ||
             pid == 0 || pid > 1u << 30)
             continue;
-        if (kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+        if (!is_alive((pid_t)pid))
             unlinkat(dirfd(dir), e->d_name, AT_REMOVEDIR);
     }
     if (dir)
