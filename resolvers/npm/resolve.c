@@ -40,7 +40,7 @@ struct resolution {
     struct npm_set nodes;
     struct map announced; /* origins */
     enum phase phase;
-    bool cancelled;
+    bool cancelled, ended;
     size_t known, resolved;
     uv_timer_t timer; /* steps that must not happen inside the call that caused them */
 };
@@ -206,14 +206,14 @@ static void on_closed(uv_handle_t *handle)
 
 static void end(struct resolution *r)
 {
-    r->phase = PHASE_END;
+    r->ended = true;
     uv_close((uv_handle_t *)&r->timer, on_closed);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
     struct resolution *r = timer->data;
-    if (r->phase != PHASE_END)
+    if (!r->ended)
         step(r);
 }
 
@@ -376,16 +376,10 @@ static bool lacks(const struct npm_node *n)
 
 static bool details_step(struct resolution *r)
 {
-    bool waiting = false;
-    for (size_t i = 0; i < r->nodes.n; i++) {
-        if (!lacks(r->nodes.v[i]))
-            continue;
-        waiting = true;
-        npm_source_detail(r->source, r->nodes.v[i]->package, on_detail, r->nodes.v[i]);
-    }
+    for (size_t i = 0; i < r->nodes.n; i++)
+        if (lacks(r->nodes.v[i]))
+            npm_source_detail(r->source, r->nodes.v[i]->package, on_detail, r->nodes.v[i]);
     r->phase = PHASE_END;
-    if (!waiting)
-        on_idle(r);
     return true;
 }
 
@@ -528,7 +522,7 @@ void npm_resolve(struct resolve_job *job)
 void npm_cancel(struct resolve_job *job)
 {
     struct resolution *r = job->state;
-    if (!r || r->phase == PHASE_END)
+    if (!r || r->ended)
         return;
     r->cancelled = true;
     npm_source_cancel(r->source);
