@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/param.h>
 #include <sys/random.h>
 
 #include "base/http_header.h"
@@ -13,6 +14,9 @@
 /* Waiting for what is due that much longer than planned means that the loop itself was held up:
  * the bytes may well be in the socket. */
 #define LATE_MS 500
+
+/* A stream that is quiet for so long may have been forgotten. */
+#define NUDGE_MS 100
 
 uint64_t http_random(struct http_client *c)
 {
@@ -106,6 +110,8 @@ static struct http_host *best_host(const struct http_client *c)
     return best;
 }
 
+static int64_t due_at(const struct http_request *r);
+
 static void start_waiting(struct http_client *c)
 {
     struct http_host *h;
@@ -116,7 +122,7 @@ static void start_waiting(struct http_client *c)
         r->state = HTTP_ACTIVE;
         c->active++;
         h->active++;
-        http_due(c, r->last_byte_ms + c->options.stall_timeout_ms);
+        http_due(c, due_at(r));
     }
 }
 
@@ -338,16 +344,34 @@ static int on_curl_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, voi
 
 /* ---- What becomes due ---- */
 
+static int64_t next_nudge_ms(const struct http_request *r)
+{
+    int64_t quiet = r->last_byte_ms + NUDGE_MS;
+    if (r->host->version != 2)
+        return INT64_MAX;
+    return r->nudge_ms > quiet ? r->nudge_ms : quiet;
+}
+
 static int64_t due_at(const struct http_request *r)
 {
     int64_t at = r->deadline_ms, other = INT64_MAX;
     if (r->state == HTTP_BACKOFF)
         other = r->retry_at_ms;
     else if (r->state == HTTP_ACTIVE && !r->paused)
-        other = r->last_byte_ms + r->client->options.stall_timeout_ms;
+        other = MIN(r->last_byte_ms + r->client->options.stall_timeout_ms, next_nudge_ms(r));
     else if (r->state == HTTP_WAITING && r->host->not_before_ms > (int64_t)uv_now(r->client->loop))
         other = r->host->not_before_ms;
     return other < at ? other : at;
+}
+
+/* libcurl (7.88 at least) can forget to go on with an HTTP/2 stream whose bytes it has already read
+ * while it dealt with another, most of all when that one was paused. Pausing and continuing makes
+ * it look again. */
+static void nudge(struct http_request *r, int64_t now)
+{
+    r->nudge_ms = now + NUDGE_MS;
+    curl_easy_pause(r->easy, CURLPAUSE_RECV);
+    curl_easy_pause(r->easy, CURLPAUSE_CONT);
 }
 
 /* An attempt that curl still keeps waiting for a connection does not stall. */
@@ -374,6 +398,8 @@ static void look_at(struct http_request *r, int64_t now, int64_t late)
             r->last_byte_ms = now;
         else if (now >= r->last_byte_ms + c->options.stall_timeout_ms)
             http_attempt_stalled(r);
+        else if (now >= next_nudge_ms(r))
+            nudge(r, now);
     }
 }
 

@@ -56,7 +56,8 @@ struct http_request {
     bool following;       /* the next attempt only follows a redirect */
     struct err last;      /* of the failed attempts */
     uint64_t body_before; /* body_len when the attempt began */
-    int64_t started_ms, deadline_ms, retry_at_ms, last_byte_ms, attempt_ms; /* loop time */
+    int64_t started_ms, deadline_ms, retry_at_ms, last_byte_ms, attempt_ms,
+        nudge_ms; /* loop time */
     bool cancelled, paused, refused_piece, fresh_connection;
 
     CURL *easy; /* while active */
@@ -65,12 +66,12 @@ struct http_request {
 
     struct http_answer answer;
     struct http_answer first; /* while resuming: the one that began the body */
-    bool body_wanted;     /* of this answer: 2xx, and not in the way of a resumption */
-    struct buf body;      /* when nobody streams, or of an error */
-    uint64_t body_len;    /* decoded bytes handed on since the body's beginning */
-    char *validator;      /* strong: for If-Range; NULL when it cannot be resumed */
-    uint64_t range_first; /* where the body begins in the file */
-    uint64_t range_last;  /* where it ends, inclusive; UINT64_MAX: at the file's end */
+    bool body_wanted;         /* of this answer: 2xx, and not in the way of a resumption */
+    struct buf body;          /* when nobody streams, or of an error */
+    uint64_t body_len;        /* decoded bytes handed on since the body's beginning */
+    char *validator;          /* strong: for If-Range; NULL when it cannot be resumed */
+    uint64_t range_first;     /* where the body begins in the file */
+    uint64_t range_last;      /* where it ends, inclusive; UINT64_MAX: at the file's end */
     bool resuming;
     uint64_t received_bytes;
     struct err err; /* fatal, from callbacks */
