@@ -20,4 +20,11 @@ bool archive_path_is_plain(struct span path);
 /* A ".." part, a leading '/', or a NUL: reaches outside the folder it is unpacked to. */
 bool archive_path_escapes(struct span path);
 
+/* Bounds on names, so that work on all folders above all files stays small. */
+#define ARCHIVE_MAX_PATH        4096u
+#define ARCHIVE_MAX_DEPTH       128u
+#define ARCHIVE_MAX_NAMES_BYTES (64u << 20) /* of all names together */
+
+bool archive_path_is_small(struct span path);
+
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resolvers/archive/archive_priv.h"
+#include "resolvers/archive/paths.h"
 
 const char *archive_show(struct span name, char out[ARCHIVE_SHOW_SIZE])
 {
@@ -30,6 +31,14 @@ bool archive_path_is_plain(struct span path)
     return true;
 }
 
+bool archive_path_is_small(struct span path)
+{
+    size_t depth = 0;
+    for (size_t i = 0; i < path.len && path.len <= ARCHIVE_MAX_PATH; i++)
+        depth += path.ptr[i] == '/';
+    return path.len <= ARCHIVE_MAX_PATH && depth <= ARCHIVE_MAX_DEPTH;
+}
+
 bool archive_path_escapes(struct span path)
 {
     struct span rest = path, part;
@@ -38,5 +47,18 @@ bool archive_path_escapes(struct span path)
     while (span_next(&rest, '/', &part))
         if (span_eq(part, SPAN("..")))
             return true;
+    return false;
+}
+
+bool paths_find_file_as_folder(const struct map *files, struct span *file)
+{
+    for (size_t i = 0; i < files->n; i++) {
+        struct span folder = files->v[i].key, name;
+        while (files->v[i].value && span_cut_last_char(folder, '/', &folder, &name))
+            if (map_get(files, folder)) {
+                *file = folder;
+                return true;
+            }
+    }
     return false;
 }

@@ -179,7 +179,13 @@ static bool finish(struct tar *t, const char *block, const struct extended *x, s
     if (e->type == TAR_DIR && e->data.len)
         return err_set(err, ERR_BAD_ARCHIVE, "tar entry \"%s\": a folder with content",
                        archive_show(path, shown));
-    if (path.len == 0 || path.len > TAR_MAX_PATH || archive_path_escapes(path))
+    t->name_bytes += path.len;
+    if (t->name_bytes > ARCHIVE_MAX_NAMES_BYTES || !archive_path_is_small(path))
+        return err_set(err, ERR_TOO_LARGE,
+                       "tar entry \"%s\": its name is too long or nested too deeply, or all "
+                       "names together are too long",
+                       archive_show(path, shown));
+    if (path.len == 0 || archive_path_escapes(path))
         return err_set(err, ERR_BAD_ARCHIVE, "tar entry \"%s\": not a path below the archive",
                        archive_show(path, shown));
     e->path = path;

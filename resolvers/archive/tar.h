@@ -22,7 +22,6 @@
 #include "base/err.h"
 #include "base/span.h"
 
-#define TAR_MAX_PATH    4096u
 #define TAR_MAX_ENTRIES 200000u
 
 enum tar_type { TAR_FILE, TAR_DIR, TAR_SYMLINK, TAR_HARDLINK, TAR_OTHER };
@@ -41,6 +40,7 @@ struct tar {
     struct arena *arena;
     struct span global_path, global_target; /* of a pax global header; ptr NULL: none */
     uint32_t count;
+    uint64_t name_bytes; /* of all paths so far */
 };
 
 struct tar tar_of(struct span bytes, struct arena *a);

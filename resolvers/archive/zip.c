@@ -350,6 +350,8 @@ static bool take_name(const struct header *h, struct zip_entry *e, struct map *s
     e->name = e->dir ? span_slice(name, 0, name.len - 1) : name;
     if (span_has(name, '\\'))
         return bad_entry(err, name, "a backslash in its name");
+    if (!archive_path_is_small(e->name))
+        return refuse_entry(err, ERR_TOO_LARGE, name, "its name is too long or nested too deeply");
     if (!archive_path_is_plain(e->name))
         return bad_entry(err, name, "its name is no plain relative path");
     if (e->dir && h->size != 0)
@@ -363,7 +365,7 @@ static bool read_entries(struct zip *z, const struct directory *d, const struct 
                          struct item *items, struct map *seen, struct arena *a, struct err *err)
 {
     struct span rest = span_of(z->bytes.ptr + d->offset, d->size);
-    uint64_t total = 0;
+    uint64_t total = 0, names = 0;
     for (size_t i = 0; i < z->count; i++) {
         struct zip_entry *e = &z->entries[i];
         struct header *h = &items[i].h;
@@ -375,6 +377,10 @@ static bool read_entries(struct zip *z, const struct directory *d, const struct 
         e->crc32 = h->crc32;
         e->size = h->size;
         total += h->size;
+        names += h->name.len;
+        if (names > ARCHIVE_MAX_NAMES_BYTES)
+            return err_set(err, ERR_TOO_LARGE, "zip: more than %u bytes of names",
+                           ARCHIVE_MAX_NAMES_BYTES);
         if (total > limits->max_total_bytes ||
             (total > 64u << 20 && total / limits->max_ratio > z->bytes.len))
             return err_set(err, ERR_TOO_LARGE, "zip: holds more bytes than allowed (zip bomb?)");

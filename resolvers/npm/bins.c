@@ -173,10 +173,10 @@ static bool link_places(struct span package, struct arena *a, const char **folde
 }
 
 void npm_bins_link(const struct npm_bins *bins, struct npm_tarball *t, struct span folder,
-                   struct span package, struct segment_plan *plan)
+                   struct span package, struct map *links, struct segment_plan *plan)
 {
-    const char *links, *from;
-    if (!link_places(package, plan->arena, &links, &from))
+    const char *where, *from;
+    if (!link_places(package, plan->arena, &where, &from))
         return;
     for (size_t i = 0; i < bins->list.n; i++) {
         const struct npm_bin *b = &bins->list.v[i];
@@ -184,10 +184,12 @@ void npm_bins_link(const struct npm_bins *bins, struct npm_tarball *t, struct sp
         struct npm_file *f = npm_tarball_find(t, path);
         if (!f && !npm_tarball_has_folder(t, path))
             continue;
+        struct span link =
+            span_str(arena_printf(plan->arena, NPM_PREFIX "/%s/%.*s", where, SPAN_ARG(b->name)));
+        if (!map_put(links, link, plan))
+            continue;
         segment_add_symlink(
-            plan,
-            span_str(arena_printf(plan->arena, NPM_PREFIX "/%s/%.*s", links, SPAN_ARG(b->name))),
-            span_str(arena_printf(plan->arena, "%s/%.*s", from, SPAN_ARG(b->file))));
+            plan, link, span_str(arena_printf(plan->arena, "%s/%.*s", from, SPAN_ARG(b->file))));
         if (f) {
             f->mode = 0755;
             fix_shebang(f, plan->arena);

@@ -79,17 +79,17 @@ bool npm_units(const struct install_context *c, struct install_units *units, str
     return true;
 }
 
-/* A package.json of the tarball; NULL when it is none. New reference. */
+/* A package.json of the tarball; NULL when it is none. New reference. Of a key that is there
+ * twice the last counts, as for node. */
 static json_t *read_package_json(const struct npm_tarball *t, struct span path)
 {
     const struct npm_file *f = npm_tarball_find(t, path);
-    struct err ignored = {0};
     if (!f || f->data.len > PACKAGE_JSON_MAX_BYTES)
         return NULL;
     struct span text = f->data;
     if (span_starts(text, SPAN("\xef\xbb\xbf")))
         text = span_skip(text, 3);
-    json_t *json = json_parse(text, &ignored);
+    json_t *json = json_loadb(text.ptr, text.len, 0, NULL);
     if (json && !json_is_object(json)) {
         json_decref(json);
         return NULL;
@@ -111,19 +111,39 @@ static bool bundled_folder(struct span path, struct span *folder)
            name.ptr[0] != '.';
 }
 
-/* Packages that came in the tarball get their links from their own package.json. */
-static void link_bundled(struct npm_tarball *t, struct span package, struct segment_plan *plan)
+static size_t depth(struct span folder)
 {
-    for (size_t i = 0; i < t->files.n; i++) {
-        struct span folder;
-        if (!bundled_folder(t->files.v[i]->path, &folder))
-            continue;
-        AUTO_JSON json_t *json = read_package_json(t, t->files.v[i]->path);
+    size_t n = 0;
+    for (size_t i = 0; i < folder.len; i++)
+        n += folder.ptr[i] == '/';
+    return n;
+}
+
+static int by_depth(const void *a, const void *b)
+{
+    const struct span *x = a, *y = b;
+    return depth(*x) != depth(*y) ? (depth(*x) < depth(*y) ? -1 : 1) : span_cmp(*x, *y);
+}
+
+/* Packages that came in the tarball get their links from their own package.json; of one name,
+ * the outer package's and then the first by path. */
+static void link_bundled(struct npm_tarball *t, struct span package, struct map *links,
+                         struct segment_plan *plan)
+{
+    AUTO_FREE struct span *folders = mem_array(t->files.n + 1, sizeof(*folders));
+    size_t n = 0;
+    for (size_t i = 0; i < t->files.n; i++)
+        n += bundled_folder(t->files.v[i]->path, &folders[n]);
+    qsort(folders, n, sizeof(*folders), by_depth);
+    for (size_t i = 0; i < n; i++) {
+        struct span folder = folders[i];
+        AUTO_JSON json_t *json = read_package_json(
+            t, span_str(arena_printf(plan->arena, "%.*spackage.json", SPAN_ARG(folder))));
         struct npm_bins bins = {0};
         npm_bins_read(json, t, folder, plan->arena, &bins);
         struct span place = span_str(arena_printf(plan->arena, "%.*s/%.*s", SPAN_ARG(package),
                                                   (int)(folder.len - 1), folder.ptr));
-        npm_bins_link(&bins, t, folder, place, plan);
+        npm_bins_link(&bins, t, folder, place, links, plan);
         VEC_FREE(&bins.list);
     }
 }
@@ -147,20 +167,21 @@ static void fill(struct npm_tarball *t, const json_t *package, struct segment_pl
         span_str(arena_printf(plan->arena, "lib/%.*s", SPAN_ARG(json_get_span(package, "path"))));
     AUTO_JSON json_t *json = read_package_json(t, SPAN("package.json"));
     struct npm_bins declared = {0}, bins = {0};
+    AUTO_MAP struct map links = {0};
     npm_bins_read(json, t, SPAN(""), plan->arena, &declared);
     npm_bins_read_object(json_object_get(package, "bins"), plan->arena, &bins);
     npm_bins_mode(&declared, t, SPAN(""));
-    npm_bins_link(&bins, t, SPAN(""), place, plan);
+    npm_bins_link(&bins, t, SPAN(""), place, &links, plan);
     if (bins.list.n && is_root(package))
         npm_man_link(json, t, place, plan);
     if (bundles(json))
-        link_bundled(t, place, plan);
+        link_bundled(t, place, &links, plan);
     for (size_t i = 0; i < t->files.n; i++) {
         const struct npm_file *f = t->files.v[i];
-        segment_add_file(plan,
-                         span_str(arena_printf(plan->arena, NPM_PREFIX "/%.*s/%.*s",
-                                               SPAN_ARG(place), SPAN_ARG(f->path))),
-                         f->mode, f->data);
+        struct span path = span_str(
+            arena_printf(plan->arena, NPM_PREFIX "/%.*s/%.*s", SPAN_ARG(place), SPAN_ARG(f->path)));
+        if (!map_has(&links, path)) /* a link of a command replaces a file in its place */
+            segment_add_file(plan, path, f->mode, f->data);
     }
     VEC_FREE(&declared.list);
     VEC_FREE(&bins.list);

@@ -2,6 +2,7 @@
 #include "resolvers/npm/tarball.h"
 
 #include "resolvers/archive/gzip.h"
+#include "resolvers/archive/paths.h"
 #include "resolvers/archive/tar.h"
 
 #define SMALL_BYTES (64ull << 20) /* up to here any ratio is fine */
@@ -90,7 +91,9 @@ bool npm_tarball_open(struct npm_tarball *t, struct span blob, struct arena *a, 
     if (t->files.n == 0)
         return err_set(err, ERR_BAD_ARCHIVE, "tarball: no files in it");
     rename_gitignores(t, a);
-    return true;
+    struct span file;
+    return !paths_find_file_as_folder(&t->by_path, &file) ||
+           err_set(err, ERR_BAD_ARCHIVE, "tarball: %.*s is a file and a folder", SPAN_ARG(file));
 }
 
 void npm_tarball_release(struct npm_tarball *t)

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/map.h"
+#include "resolvers/archive/paths.h"
 #include "resolvers/pip/name.h"
 #include "resolvers/pip/version.h"
 
@@ -255,7 +256,9 @@ static bool place_all(struct pip_wheel *w, struct span python, struct span dist,
             w->file_count++;
         }
     }
-    return true;
+    struct span file;
+    return !paths_find_file_as_folder(&taken, &file) ||
+           err_set(err, ERR_BAD_ARCHIVE, "%.*s is a file and a folder", SPAN_ARG(file));
 }
 
 bool pip_wheel_open(struct pip_wheel *w, struct span bytes, const struct pip_wheel_want *want,

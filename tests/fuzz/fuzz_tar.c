@@ -15,7 +15,7 @@ static void check(bool ok)
 static void check_path(struct span path, bool plain)
 {
     struct span part;
-    check(path.len <= TAR_MAX_PATH && !span_starts(path, SPAN("/")) && !span_has(path, '\0'));
+    check(path.len <= 4096 && !span_starts(path, SPAN("/")) && !span_has(path, '\0'));
     while (path.len && span_next(&path, '/', &part)) {
         check(!span_eq(part, SPAN("..")));
         check(!plain || (part.len > 0 && !span_eq(part, SPAN("."))));

@@ -139,6 +139,22 @@ START_TEST(only_files_have_content)
 }
 END_TEST
 
+START_TEST(long_and_deep_names_are_refused)
+{
+    static char name[5000];
+    for (int deep = 0; deep < 2; deep++) {
+        memset(name, 'n', deep ? 400 : 4097);
+        name[deep ? 400 : 4097] = '\0';
+        for (size_t i = 1; deep && i < 400; i += 2)
+            name[i] = '/';
+        made_tar_pax(&made, 'x', "path", name);
+        made_tar_add(&made, '0', "p/fine", 0644, SPAN("x"));
+        ck_assert_ptr_nonnull(strstr(listing(buf_span(&made.bytes)), "too long or nested"));
+        made.bytes.len = 0;
+    }
+}
+END_TEST
+
 START_TEST(an_extended_header_at_the_end_is_refused)
 {
     made_tar_pax(&made, 'x', "path", "p/a");
@@ -210,6 +226,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tc, broken_pax_records_are_refused, 0, 8);
     tcase_add_test(tc, checksums_and_cuts_are_noticed);
     tcase_add_loop_test(tc, only_files_have_content, 0, 5);
+    tcase_add_test(tc, long_and_deep_names_are_refused);
     tcase_add_test(tc, an_extended_header_at_the_end_is_refused);
     tcase_add_test(tc, stripping_leaves_plain_paths);
     tcase_add_test(tc, gzip_members_are_joined_and_bounded);

@@ -199,6 +199,22 @@ START_TEST(bundled_packages_get_their_links)
 }
 END_TEST
 
+START_TEST(links_of_bundled_packages_replace_files_and_each_other)
+{
+    add("p/package.json", "{\"bundleDependencies\":[\"b\",\"c\"],\"name\":1,\"name\":\"a\"}");
+    add("p/node_modules/.bin/tool", "a copy of the command");
+    add("p/node_modules/c/package.json", "{\"name\":\"c\",\"bin\":{\"tool\":\"c.js\"}}");
+    add("p/node_modules/c/c.js", "");
+    add("p/node_modules/b/package.json", "{\"name\":\"b\",\"bin\":{\"tool\":\"b.js\"}}");
+    add("p/node_modules/b/b.js", "");
+    ck_assert_msg(fill(), "%s", err.text);
+    ck_assert_str_eq(listing(MODULES "a/"),
+                     "link node_modules/.bin/tool -> ../b/b.js\n755 node_modules/b/b.js\n"
+                     "644 node_modules/b/package.json\n644 node_modules/c/c.js\n"
+                     "644 node_modules/c/package.json\n644 package.json\n");
+}
+END_TEST
+
 START_TEST(a_plain_tar_and_equal_duplicates_are_taken)
 {
     add("p/x", "1");
@@ -212,6 +228,10 @@ END_TEST
 static void duplicate(void)
 {
     add("p/x", "2");
+}
+static void file_as_folder(void)
+{
+    add("p/x/y", "");
 }
 static void parent(void)
 {
@@ -235,6 +255,7 @@ static const struct {
     const char *says;
 } spoiled[] = {
     {duplicate, "x twice, with different content"},
+    {file_as_folder, "x is a file and a folder"},
     {parent, "not a path below"},
     {absolute, "not a path below"},
     {latin1, "not UTF-8"},
@@ -359,6 +380,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, bins_of_nested_packages_are_linked_beside_them);
     tcase_add_test(tc, manual_pages_of_roots_with_bins_are_linked);
     tcase_add_test(tc, bundled_packages_get_their_links);
+    tcase_add_test(tc, links_of_bundled_packages_replace_files_and_each_other);
     tcase_add_test(tc, a_plain_tar_and_equal_duplicates_are_taken);
     tcase_add_loop_test(tc, a_spoiled_tarball_is_refused, 0, COUNT(spoiled));
     tcase_add_test(tc, bytes_that_are_no_tarball_are_refused);

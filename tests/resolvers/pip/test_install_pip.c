@@ -340,6 +340,11 @@ static void two_for_one(void)
     made_zip_add(&made, "x.py", "1");
     made_zip_add(&made, "a_b-1.0.data/purelib/x.py", "2");
 }
+static void file_as_folder(void)
+{
+    made_zip_add(&made, "x", "");
+    made_zip_add(&made, "x/y.py", "");
+}
 static void escaping_script(void)
 {
     made_zip_add(&made, "a_b-1.0.dist-info/entry_points.txt",
@@ -384,6 +389,7 @@ static const struct {
     {scheme, ERR_BAD_ARCHIVE, "unknown scheme"},
     {loose, ERR_BAD_ARCHIVE, "outside the schemes"},
     {two_for_one, ERR_FILE_CLASH, "one place"},
+    {file_as_folder, ERR_BAD_ARCHIVE, "x is a file and a folder"},
     {escaping_script, ERR_BAD_ARCHIVE, "no file name"},
     {injected_script, ERR_BAD_ARCHIVE, "no \"module:function\""},
     {no_function, ERR_BAD_ARCHIVE, "no \"module:function\""},
