@@ -145,11 +145,12 @@ START_TEST(long_and_deep_names_are_refused)
     for (int deep = 0; deep < 2; deep++) {
         memset(name, 'n', deep ? 400 : 4097);
         name[deep ? 400 : 4097] = '\0';
-        for (size_t i = 1; deep && i < 400; i += 2)
+        for (size_t i = 1; deep && i < 398; i += 2)
             name[i] = '/';
         made_tar_pax(&made, 'x', "path", name);
         made_tar_add(&made, '0', "p/fine", 0644, SPAN("x"));
-        ck_assert_ptr_nonnull(strstr(listing(buf_span(&made.bytes)), "too long or nested"));
+        const char *got = listing(buf_span(&made.bytes));
+        ck_assert_msg(strstr(got, "too long or nested") != NULL, "%s", got);
         made.bytes.len = 0;
     }
 }
