@@ -28,13 +28,32 @@ json_t *lock_part(const json_t *lock, const char *manager)
     return json_object_get(json_object_get(lock, "managers"), manager);
 }
 
+/* Where a package was found and how big its file is say nothing about what it is, and mirrors
+ * differ in both. An URL that the user wrote is part of what was asked. */
+static json_t *package_essence(const json_t *package)
+{
+    json_t *out = json_copy((json_t *)(uintptr_t)package);
+    json_object_del(out, "size");
+    if (span_find(json_get_span(package, "origin"), SPAN("://")) ==
+        json_get_span(package, "origin").len)
+        json_object_del(out, "origin");
+    return out;
+}
+
 json_t *lock_essence(const json_t *lock)
 {
     json_t *out = json_copy((json_t *)(uintptr_t)lock), *managers = json_object();
     const char *manager;
     json_t *part;
-    json_object_foreach (json_object_get(lock, "managers"), manager, part) {
-        json_t *copy = json_copy(part);
+    json_object_foreach(json_object_get(lock, "managers"), manager, part)
+    {
+        json_t *copy = json_copy(part), *packages = json_array(), *package;
+        size_t i;
+        json_array_foreach(json_object_get(part, "packages"), i, package)
+        {
+            json_array_append_new(packages, package_essence(package));
+        }
+        json_object_set_new(copy, "packages", packages);
         json_object_del(copy, "requested");
         json_object_set_new(managers, manager, copy);
     }

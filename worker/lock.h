@@ -24,7 +24,8 @@ json_t *lock_new(const struct platform *platform);
 void lock_put(json_t *lock, const char *manager, json_t *part);
 json_t *lock_part(const json_t *lock, const char *manager); /* borrowed; NULL: not in it */
 
-/* The same without `requested`: what an artifact is made from. */
+/* The same without what decides no byte: the specs as requested, sizes, paths below a registry.
+ * What an artifact is made from, and what it carries. */
 json_t *lock_essence(const json_t *lock);
 
 /* Bounds, types and digests of every field; called on anything read from outside. */

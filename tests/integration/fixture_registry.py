@@ -130,7 +130,7 @@ class PipRegistry:
 
 
 def make_tarball(p, entries=None):
-    """entries: [tarfile.TarInfo with .content] put in as they are, for hostile tarballs."""
+    """entries: [(tarfile.TarInfo, bytes)] put in as they are, for hostile tarballs."""
     manifest = {k: v for k, v in p.items() if k not in ("files", "entries")}
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb", mtime=0) as gz, tarfile.open(fileobj=gz, mode="w") as t:
@@ -139,8 +139,8 @@ def make_tarball(p, entries=None):
             entry.size = len(text.encode())
             entry.mode = 0o644
             t.addfile(entry, io.BytesIO(text.encode()))
-        for entry in entries or []:
-            t.addfile(entry, io.BytesIO(getattr(entry, "content", b"")))
+        for entry, content in entries or []:
+            t.addfile(entry, io.BytesIO(content))
     return out.getvalue()
 
 
@@ -242,14 +242,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Clients of ours that hang up are part of the tests."""
+
+
 class FixtureRegistry:
     def __init__(self, pip=None, npm=None):
         self.pip = PipRegistry(fixture("pip") if pip is None else pip)
         self.npm = NpmRegistry(fixture("npm") if npm is None else npm)
         self.requests, self.faults = [], []
         self.mutex = threading.Lock()
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.registry = self
         self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
