@@ -136,6 +136,7 @@ void http_answer_clear(struct http_answer *a);
 struct http_tls *http_tls_new(const char *extra_ca_file);
 void http_tls_setup(struct http_tls *t, CURL *easy);
 const char *http_tls_problem(const struct http_tls *t); /* "": none; else why CAs are missing */
+struct x509_store_st *http_tls_store(const struct http_tls *t); /* OpenSSL's, for tests */
 void http_tls_free(struct http_tls *t);
 
 #endif

@@ -231,6 +231,11 @@ const char *http_tls_problem(const struct http_tls *t)
     return t->problem;
 }
 
+struct x509_store_st *http_tls_store(const struct http_tls *t)
+{
+    return t->store;
+}
+
 void http_tls_free(struct http_tls *t)
 {
     for (size_t i = 0; i < t->certs.n; i++)

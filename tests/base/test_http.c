@@ -20,6 +20,15 @@ static const struct http_options quick = {.user_agent = "test/1",
                                           .stall_timeout_ms = 150,
                                           .connect_timeout_ms = 2000};
 
+/* Whatever the machine's proxies are, they are not for these tests. */
+static void forget_proxies(void)
+{
+    static const char *const names[] = {"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY",
+                                        "all_proxy",  "ALL_PROXY",  "no_proxy",    "NO_PROXY"};
+    for (size_t i = 0; i < COUNT(names); i++)
+        unsetenv(names[i]);
+}
+
 static void bench_init(struct bench *b, const struct http_options *o)
 {
     struct err err = {0};
@@ -767,6 +776,32 @@ START_TEST(unreachable_hosts_and_bad_urls_are_told_apart)
 }
 END_TEST
 
+START_TEST(proxies_come_from_the_environment)
+{
+    static const char *const names[] = {"http_proxy", "HTTP_PROXY", "ALL_PROXY"};
+    for (size_t i = 0; i < COUNT(names); i++) {
+        struct bench b;
+        struct test_server *proxy = test_server_new();
+        test_server_add(proxy, "http://registry.example.com/x?q",
+                        &(struct test_answer){.body = SPAN("through the proxy")});
+        setenv(names[i], test_server_url(proxy, ""), 1);
+        setenv("NO_PROXY", "127.0.0.1,other.example.com", 1);
+        bench_init(&b, &quick);
+        test_server_add(b.server, "/a", &(struct test_answer){.body = SPAN("direct")});
+        struct got g = get(&b, "http://registry.example.com/x?q");
+        ck_assert_msg(!g.err.code, "%s: %s", names[i], g.err.text);
+        ck_assert_str_eq(buf_cstr(&g.body), "through the proxy");
+        buf_release(&g.body);
+        g = get(&b, "/a");
+        ck_assert_str_eq(buf_cstr(&g.body), "direct");
+        buf_release(&g.body);
+        bench_release(&b);
+        test_server_free(proxy);
+        forget_proxies();
+    }
+}
+END_TEST
+
 START_TEST(an_idle_client_keeps_no_loop_alive)
 {
     struct bench b;
@@ -823,6 +858,7 @@ Suite *test_suite(void)
 {
     Suite *s = suite_create("http");
     TCase *tc = tcase_create("http");
+    forget_proxies();
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, gets_a_body_and_its_headers);
     tcase_add_loop_test(tc, a_status_is_an_answer_an_error_or_worth_a_retry, 0,
@@ -848,6 +884,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, a_readers_error_ends_the_request);
     tcase_add_test(tc, a_pause_holds_the_pieces_back_and_is_no_stall);
     tcase_add_test(tc, unreachable_hosts_and_bad_urls_are_told_apart);
+    tcase_add_test(tc, proxies_come_from_the_environment);
     tcase_add_test(tc, an_idle_client_keeps_no_loop_alive);
     tcase_add_test(tc, headers_of_ours_cannot_be_smuggled_in);
     tcase_add_test(tc, a_connection_is_opened_ahead);
