@@ -65,7 +65,10 @@ struct case_ {
 
 static const char *dir(const char *layer)
 {
-    return mem_printf("%s/%s", work_folder(), layer); /* lives as long as the test's process */
+    static char *kept[1024]; /* until the end of the process */
+    static size_t n;
+    ck_assert_uint_lt(n, COUNT(kept));
+    return kept[n++] = mem_printf("%s/%s", work_folder(), layer);
 }
 
 static void add_layer(struct case_ *c, const char *layer)

@@ -232,7 +232,9 @@ static void install_box(struct box *b, const char **base, const char *upper)
     make_base();
     AUTO_FREE char *made = in_folder("upper");
     ck_assert(mkdir(made, 0755) == 0);
-    base[0] = in_folder("dirs/base");
+    static char path[4200];
+    snprintf(path, sizeof(path), "%s/dirs/base", box_folder());
+    base[0] = path;
     b->spec.role = SANDBOX_INSTALL;
     b->spec.base_dirs = base;
     b->spec.base_count = 1;
