@@ -122,6 +122,7 @@ static void start_waiting(struct http_client *c)
         r->state = HTTP_ACTIVE;
         c->active++;
         h->active++;
+        h->contacted = true;
         http_due(c, due_at(r));
     }
 }
@@ -502,7 +503,11 @@ static void preconnect_done(void *ctx, struct http_reply *reply)
 
 void http_preconnect(struct http_client *c, const char *url)
 {
-    if (c->options.offline)
+    struct url_parts parts;
+    if (c->options.offline || c->closing || !url_split(span_str(url), &parts))
+        return;
+    const struct http_host *h = http_host_of(c, url);
+    if (h->contacted || h->waiting.n)
         return;
     struct http_request *r = http_start(c, &(struct http_get){.url = url,
                                                               .max_bytes = 1,

@@ -100,7 +100,8 @@ void http_pause(struct http_request *r);
 void http_resume(struct http_request *r);
 
 /* Opens the connection to the URL's host ahead of the first request (with a HEAD of the URL, whose
- * answer is dropped), so that its round trips overlap with other work. Best effort, silent. */
+ * answer is dropped), so that its round trips overlap with other work. Best effort, silent;
+ * nothing when the host was asked before. */
 void http_preconnect(struct http_client *c, const char *url);
 
 /* Cancels what is under way (done() is called) and closes; run the loop once more. Not from

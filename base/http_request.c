@@ -246,12 +246,15 @@ static void follow_redirect(struct http_request *r)
 {
     AUTO_BUF struct buf next = BUF(URL_MAX_BYTES);
     struct url_parts from, to;
-    struct span location = span_str(r->answer.location);
+    AUTO_BUF struct buf location = BUF(URL_MAX_BYTES);
     if (++r->redirects > HTTP_MAX_REDIRECTS) {
         http_fail(r, ERR_REGISTRY_REFUSED, "more than %d redirects", HTTP_MAX_REDIRECTS);
         return;
     }
-    if (!url_join(span_str(r->url), location, false, &next) || !url_split(buf_span(&next), &to)) {
+    for (const char *p = r->answer.location; *p; p++) /* some leave spaces in it */
+        buf_str(&location, *p == ' ' ? "%20" : (char[]){*p, '\0'});
+    if (location.overflow || !url_join(span_str(r->url), buf_span(&location), false, &next) ||
+        !url_split(buf_span(&next), &to)) {
         http_fail(r, ERR_REGISTRY_REFUSED, "redirected to what is not an http or https URL");
         return;
     }

@@ -121,6 +121,12 @@ bool registry_may_ask(const struct registry_client *c, const char *url, struct e
     return true;
 }
 
+void registry_preconnect(struct registry_client *c, const char *url)
+{
+    if (!c->options.forbidden && !c->options.offline)
+        http_preconnect(c->http, url ? url : c->mirrors[0].base.ptr);
+}
+
 /* ---- Who waits ---- */
 
 void **registry_slot(struct registry_client *c, struct map *flights, struct span key)

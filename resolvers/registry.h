@@ -104,6 +104,10 @@ void registry_get_cancel(struct registry_get *get);
 struct registry_body *registry_keep(struct registry_get *get);
 void registry_drop(struct registry_body *b); /* NULL is fine */
 
+/* Opens the connection to the URL's host (NULL: the registry's) ahead of use; nothing when no
+ * request may be made. For hosts that will be needed soon, such as that of pip's files. */
+void registry_preconnect(struct registry_client *c, const char *url);
+
 /* The path of an URL below one of the registry's base URLs (no host in it), or the empty span
  * when it lies elsewhere. */
 struct span registry_path_of(const struct registry_client *c, struct span url);

@@ -410,6 +410,30 @@ START_TEST(absolute_urls_and_paths_out_of_bounds)
 }
 END_TEST
 
+START_TEST(a_connection_ahead_is_one_request_and_none_when_forbidden)
+{
+    struct bench b;
+    bench_init(&b, 1);
+    test_server_add(b.first, "/reg/a", &(struct test_answer){.body = SPAN("x")});
+    reopen_client(&b, (struct registry_options){.forbidden = true});
+    registry_preconnect(b.client, NULL);
+    reopen_client(&b, (struct registry_options){.offline = true});
+    registry_preconnect(b.client, NULL);
+    uv_run(&b.loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(test_server_all_hits(b.first), 0);
+    reopen_client(&b, (struct registry_options){0});
+    registry_preconnect(b.client, NULL);
+    registry_preconnect(b.client, NULL);
+    registry_preconnect(b.client, "nonsense");
+    uv_run(&b.loop, UV_RUN_DEFAULT);
+    registry_preconnect(b.client, NULL);
+    OK_TEXT(get(&b, "a"), "x");
+    ck_assert_int_eq(test_server_all_hits(b.first), 2);
+    ck_assert_int_eq(test_server_connections(b.first), 1);
+    bench_release(&b);
+}
+END_TEST
+
 static void on_keep(struct registry_get *get)
 {
     struct doc *d = container_of(get, struct doc, get);
@@ -749,7 +773,7 @@ Suite *test_suite(void)
 {
     Suite *s = suite_create("registry");
     TCase *tc = tcase_create("documents");
-    setenv("NO_PROXY", "127.0.0.1", 1); /* whatever the machine's proxies are */
+    setenv("no_proxy", "127.0.0.1", 1); /* whatever the machine's proxies are */
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_document_is_fetched_once_while_fresh_and_then_revalidated);
     tcase_add_test(tc, a_changed_document_replaces_the_old_one);
@@ -764,6 +788,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, stale_copies_serve_when_the_network_fails);
     tcase_add_test(tc, offline_and_forbidden_use_the_cache_alone);
     tcase_add_test(tc, absolute_urls_and_paths_out_of_bounds);
+    tcase_add_test(tc, a_connection_ahead_is_one_request_and_none_when_forbidden);
     tcase_add_test(tc, a_kept_body_outlives_its_client);
     tcase_add_test(tc, a_ceiling_holds_for_cached_documents_too);
     suite_add_tcase(s, tc);
