@@ -25,6 +25,7 @@ struct http_host {
     char *origin;                       /* "https://host:port" */
     int version;                        /* 0: not known yet, 1 or 2 */
     int active;                         /* requests under way */
+    bool contacted;                     /* a request has been made */
     int64_t not_before_ms;              /* it asked to be left alone until then (Retry-After) */
     VEC(struct http_request *) waiting; /* the next one last */
 };
