@@ -130,8 +130,8 @@ const char *pip_choose_why(struct pip_project *p, const struct version_set *requ
 {
     struct arena *a = p->resolve->arena;
     struct rules rules = rules_for(p, required, flags);
-    const char *first = NULL;
-    size_t more = 0;
+    const char *reasons = "";
+    size_t seen = 0;
     if (p->release_count == 0)
         return arena_printf(a, "the index has no wheel or sdist of %.*s", SPAN_ARG(p->name));
     for (size_t i = 0; i < p->release_count; i++) {
@@ -140,17 +140,41 @@ const char *pip_choose_why(struct pip_project *p, const struct version_set *requ
             continue;
         if (may_use(rel, rules))
             return NULL;
-        if (!first)
-            first = pip_release_why(rel, a);
-        else
-            more++;
+        if (seen < 2)
+            reasons =
+                arena_printf(a, "%s%s%s", reasons, seen ? ", and " : "", pip_release_why(rel, a));
+        seen++;
     }
-    if (!first)
+    if (seen == 0)
         return arena_printf(a, "there is no such release of %.*s (there are %s to %s)",
                             SPAN_ARG(p->name), p->releases[p->release_count - 1].version.text.ptr,
                             p->releases[0].version.text.ptr);
-    if (more)
-        return arena_printf(a, "%s and the %zu older ones that match cannot be used either", first,
-                            more);
-    return first;
+    if (seen > 2)
+        return arena_printf(a, "%s, and %zu older ones cannot be used either", reasons, seen - 2);
+    return reasons;
+}
+
+void pip_announce(struct pip_project *p)
+{
+    struct resolve_job *job = p->resolve->job;
+    struct digest digest;
+    size_t candidates = 0;
+    if (!job->choose || !p->requested)
+        return;
+    struct pip_release *rel = pip_choose(p, p->root_set, p->root_set, p->root_flags);
+    for (size_t i = 0; i < p->release_count; i++) {
+        if (!version_set_has(p->root_set, p->releases[i].version.key))
+            continue;
+        pip_release_judge(&p->releases[i]);
+        candidates += p->releases[i].file != NULL;
+    }
+    if (!rel || candidates != 1 || rel->announced || !rel->file->wheel ||
+        !pip_file_digest(rel->file, &digest))
+        return;
+    AUTO_FREE char *url = pip_file_url(p, rel->file);
+    if (!url)
+        return;
+    AUTO_JSON json_t *entry = pip_lock_entry(rel, true);
+    rel->announced = true;
+    job->choose(job, entry, url);
 }

@@ -12,7 +12,7 @@ struct pip_project *pip_project(struct pip_resolve *r, struct span name)
     p = ARENA_NEW(r->arena, struct pip_project);
     p->resolve = r;
     p->name = arena_span(r->arena, name);
-    p->guess_set = version_set_all();
+    p->guess_set = p->root_set = version_set_all();
     map_put(&r->projects, p->name, p);
     *VEC_PUSH(&r->project_list) = p;
     return p;
@@ -81,6 +81,10 @@ void pip_project_want(struct pip_project *p)
         return;
     if (p->direct_url.len) {
         p->state = make_direct(p) ? PIP_READY : PIP_FAILED;
+        if (p->state == PIP_READY) {
+            pip_announce(p);
+            pip_scout_page(p);
+        }
         pip_kick(r);
         return;
     }
@@ -126,8 +130,10 @@ static void page_done(struct registry_get *get)
     r->pending--;
     if (!page_take(p, get))
         p->state = PIP_FAILED;
-    if (!r->ending && p->state == PIP_READY)
+    if (!r->ending && p->state == PIP_READY) {
+        pip_announce(p);
         pip_scout_page(p);
+    }
     pip_kick(r);
 }
 

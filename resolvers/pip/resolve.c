@@ -190,6 +190,9 @@ static bool take_roots(struct pip_resolve *r)
         if (!p)
             return err_set(&r->job->err, ERR_TOO_LARGE, "more than %d projects", PIP_MAX_PROJECTS);
         p->requested = true;
+        p->root_set = version_set_intersect(r->arena, p->root_set, q->specs.set);
+        p->root_flags |= (q->specs.prerelease ? PIP_WANTS_PRERELEASE : 0) |
+                         (q->specs.pinned ? PIP_IS_PINNED : 0);
         if (q->url.len && !take_direct(r, q))
             return false;
     }

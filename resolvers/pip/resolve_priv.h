@@ -83,6 +83,8 @@ struct pip_project {
     size_t expanded; /* extras whose edges have been followed, plus one for none */
     unsigned tries;  /* releases whose metadata the solver asked for */
     bool requested;  /* a root */
+    const struct version_set *root_set; /* what the roots ask for */
+    unsigned root_flags;
 };
 
 /* What the solver knows by number: a project, or one with an extra. */
@@ -132,6 +134,9 @@ struct pip_release *pip_choose(struct pip_project *p, const struct version_set *
 const char *pip_choose_why(struct pip_project *p, const struct version_set *required,
                            unsigned flags);
 const char *pip_release_why(const struct pip_release *rel, struct arena *a);
+
+/* Tells the caller about a root's file when no other one can come out. */
+void pip_announce(struct pip_project *p);
 
 /* scout.c */
 void pip_scout(struct pip_resolve *r, const struct pip_requirement *q);
