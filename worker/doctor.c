@@ -164,7 +164,8 @@ static void sandbox(struct report *r, struct store *store)
     struct sandbox_host *host = sandbox_host_new(store_path(store), &err);
     if (!host) {
         json_object_set_new(out, "usable", json_false());
-        problem(r, true, "see docs/sandbox.md", "sandboxes: %s", err.text);
+        problem(r, true, "sysctl kernel.unprivileged_userns_clone=1, or run as root",
+                "sandboxes: %s", err.text);
         return;
     }
     json_object_set_new(out, "usable", json_boolean(sandbox_host_usable(host, &err)));
