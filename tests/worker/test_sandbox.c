@@ -3,7 +3,9 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -280,6 +282,50 @@ START_TEST(installing_keeps_owners_modes_and_what_is_removed)
     ck_assert(box_run(&b));
     ended_well(&b);
     ck_assert_str_eq(b.out, "gone on\n");
+}
+END_TEST
+
+/* Nothing on an overlay can be shown with other ids: then root keeps those it has. */
+static bool base_on_overlay(void)
+{
+    make_base();
+    AUTO_FREE char *dirs = in_folder("dirs"), *other = in_folder("other");
+    AUTO_FREE char *options = mem_printf("lowerdir=%s:%s", dirs, other);
+    return mkdir(other, 0755) == 0 && unshare(CLONE_NEWNS) == 0 &&
+           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("overlay", dirs, "overlay", 0, options) == 0;
+}
+
+START_TEST(ids_are_kept_where_they_cannot_be_mapped)
+{
+    struct box b = escape_box(BOX_SELF);
+    AUTO_FREE char *upper = in_folder("upper"), *base = in_folder("dirs/base");
+    const char *bases[] = {base};
+    if (geteuid() != 0 || !base_on_overlay()) {
+        printf("skipped: only root can mount an overlay to try it on\n");
+        return;
+    }
+    ck_assert(mkdir(upper, 0755) == 0);
+    b.spec.role = SANDBOX_INSTALL;
+    b.spec.base_dirs = bases;
+    b.spec.base_count = 1;
+    b.spec.upper_dir = upper;
+    b.spec.argv = ARGV("sh", "-ec", "touch /var/lib/owned; chown 105:106 /var/lib/owned");
+    b.spec.harvest = harvest_owner;
+    if (!box_run(&b))
+        return;
+    ended_well(&b);
+    struct stat st;
+    AUTO_FREE char *owned = in_folder("upper/upper/var/lib/owned");
+    ck_assert(stat(owned, &st) == 0 && st.st_uid == 105 && st.st_gid == 106);
+    b.spec.harvest = NULL;
+    static const char *const ways[] = {"sockets", "mount",   "namespaces", "kernel",
+                                       "ptrace",  "devices", "setuid"};
+    for (size_t i = 0; i < COUNT(ways); i++) {
+        b.spec.argv = ARGV(ESCAPE, ways[i]);
+        ck_assert(box_run(&b));
+        ck_assert_msg(b.result.status == 0, "%s: %s", ways[i], b.out);
+    }
 }
 END_TEST
 
@@ -713,6 +759,7 @@ Suite *test_suite(void)
         {"commands", gateway_is_reached_from_inside, BOX_WAYS},
         {"commands", output_is_bounded, BOX_WAYS},
         {"install", installing_keeps_owners_modes_and_what_is_removed, BOX_WAYS},
+        {"install", ids_are_kept_where_they_cannot_be_mapped, 1},
         {"install", failing_harvest_is_an_error, BOX_WAYS},
         {"install", upper_is_removed_whoever_owns_it, BOX_WAYS},
         {"install", installing_over_this_machine_shows_no_passwords, BOX_WAYS},
