@@ -120,6 +120,10 @@ struct resolver_ops {
     /* Why this version cannot build the manager's packages yet; NULL: it can. */
     const char *unsupported;
 
+    /* Its packages are installed together, by running their own code (worker/apt_layer): units
+     * and fill are not called. */
+    bool whole;
+
     void (*resolve)(struct resolve_job *job);
     void (*cancel)(struct resolve_job *job); /* done() follows, with ERR_CANCELLED */
     void (*locate)(struct locate_job *job);

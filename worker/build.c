@@ -147,6 +147,12 @@ static bool request_key(struct build *b, struct err *err)
         json_array_append_new(scripts, json_string(r->policy->allow_scripts[i]));
     json_object_set(policy, "allow_scripts", scripts);
     json_object_set(key, "policy", policy);
+    struct digest base;
+    if (json_array_size(json_object_get(r->packages, "apt")) > 0) {
+        if (!build_apt_base(b, &base, err))
+            return false;
+        json_put_digest(key, "base", &base);
+    }
     if (r->lock)
         json_object_set(key, "lock", (json_t *)(uintptr_t)r->lock);
     if (r->previous)

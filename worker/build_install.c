@@ -26,6 +26,10 @@ static void source_ready(struct build_source *s)
 {
     struct build *b = s->manager->build;
     s->state = SOURCE_READY;
+    if (s->manager->ops->whole) {
+        build_apt_source_ready(s);
+        return;
+    }
     while (s->waiting) {
         struct build_unit *u = s->waiting;
         s->waiting = u->next;
@@ -113,7 +117,7 @@ static bool in_store(struct build_source *s)
     return true;
 }
 
-static void source_start(struct build_source *s)
+void build_source_start(struct build_source *s)
 {
     if (s->state != SOURCE_NEW)
         return;
@@ -136,8 +140,8 @@ static void source_start(struct build_source *s)
     }
 }
 
-static struct build_source *source_of(struct build_manager *m, const json_t *package,
-                                      const char *url)
+struct build_source *build_source_of(struct build_manager *m, const json_t *package,
+                                     const char *url)
 {
     struct span key = json_get_span(package, "digest");
     struct build_source *s = map_get(&m->sources, key);
@@ -156,7 +160,7 @@ void build_want_package(struct build_manager *m, const json_t *package, const ch
     struct hash promised;
     if (!m->build->failed && !m->build->request->lock_only &&
         hash_parse_text(json_get_span(package, "digest"), &promised))
-        source_start(source_of(m, package, url));
+        build_source_start(build_source_of(m, package, url));
 }
 
 /* ---- units ------------------------------------------------------------------------------- */
@@ -332,7 +336,7 @@ static void unit_want(struct build_unit *u)
         make_runnable(b, u);
         return;
     }
-    u->source = source_of(u->manager, u->unit->package, NULL);
+    u->source = build_source_of(u->manager, u->unit->package, NULL);
     u->source->users++;
     u->source->pending++;
     if (u->source->state == SOURCE_READY) {
@@ -346,7 +350,7 @@ static void unit_want(struct build_unit *u)
 bool build_start_install(struct build *b, struct err *err)
 {
     for (size_t i = 0; i < b->manager_count; i++)
-        if (!list_units(&b->managers[i], err)) {
+        if (!b->managers[i].ops->whole && !list_units(&b->managers[i], err)) {
             build_fail(b, err, &b->managers[i], NULL, PHASE_INSTALL);
             return false;
         }
@@ -358,6 +362,11 @@ bool build_start_install(struct build *b, struct err *err)
             unit_want(u);
     }
     b->installing = true;
+    for (size_t i = 0; i < b->manager_count; i++)
+        if (b->managers[i].ops->whole && !build_apt_start(&b->managers[i], err)) {
+            build_fail(b, err, &b->managers[i], NULL, PHASE_INSTALL);
+            return false;
+        }
     for (size_t i = 0; i < b->manager_count; i++) {
         struct build_manager *m = &b->managers[i];
         build_set_phase(m,
@@ -365,7 +374,7 @@ bool build_start_install(struct build *b, struct err *err)
         for (size_t k = 0; k < m->sources.n && !b->failed; k++) {
             struct build_source *s = m->sources.v[k].value;
             if (s->waiting)
-                source_start(s);
+                build_source_start(s);
         }
     }
     if (b->missing == 0 && !b->failed)
@@ -394,6 +403,8 @@ void build_cancel_install(struct build *b)
             if (s->state == SOURCE_FETCHING)
                 registry_fetch_cancel(&s->fetch);
         }
+    for (size_t i = 0; i < b->manager_count; i++)
+        build_apt_cancel(&b->managers[i]);
     for (size_t i = 0; i < b->units.n; i++)
         if (b->units.v[i]->building)
             segment_build_cancel(&b->units.v[i]->job);

@@ -26,6 +26,7 @@ struct build_manager {
     struct map sources; /* digest text -> struct build_source */
     struct build_progress progress;
     int64_t phase_since_ms;
+    struct build_apt *apt; /* of the manager that installs as a whole */
 };
 
 /* A locked package's bytes on their way into the store. */
@@ -93,8 +94,18 @@ void build_publish(struct build *b); /* all segments are there */
 /* build_install.c */
 void build_want_package(struct build_manager *m, const json_t *package, const char *url);
 bool build_start_install(struct build *b, struct err *err);
-void build_drop_hunches(struct build *b); /* cancels downloads that no unit needs */
+struct build_source *build_source_of(struct build_manager *m, const json_t *package,
+                                     const char *url); /* made when new */
+void build_source_start(struct build_source *s);       /* fetches, unless it is there */
+void build_drop_hunches(struct build *b);              /* cancels downloads that no unit needs */
 void build_cancel_install(struct build *b);
 void build_free_install(struct build *b);
+
+/* build_apt.c: a manager whose packages are installed as a whole. */
+bool build_apt_start(struct build_manager *m, struct err *err);
+void build_apt_source_ready(struct build_source *s);
+void build_apt_cancel(struct build_manager *m);
+/* What is installed in the base: part of what such a lock answers to. */
+bool build_apt_base(const struct build *b, struct digest *out, struct err *err);
 
 #endif

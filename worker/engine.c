@@ -19,6 +19,7 @@ void engine_close(struct engine *e)
     packer_free(TAKE(e->packer));
     discovery_free(TAKE(e->discovery));
     platform_free(TAKE(e->host));
+    sandbox_host_free(TAKE(e->sandbox_host));
     store_close(TAKE(e->store));
 }
 
@@ -56,4 +57,11 @@ const struct platform *engine_host_platform(struct engine *e)
         platform_probe(&options, &e->host, NULL);
     }
     return e->host;
+}
+
+const struct sandbox_host *engine_sandbox_host(struct engine *e, struct err *err)
+{
+    if (!e->sandbox_host)
+        e->sandbox_host = sandbox_host_new(store_path(e->store), err);
+    return e->sandbox_host && sandbox_host_usable(e->sandbox_host, err) ? e->sandbox_host : NULL;
 }

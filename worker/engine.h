@@ -16,6 +16,7 @@
 #include "cache/store.h"
 #include "resolvers/discover.h"
 #include "resolvers/platform.h"
+#include "worker/sandbox/host.h"
 
 struct engine_options {
     const char *home; /* state folder; NULL: the default */
@@ -30,9 +31,10 @@ struct engine {
     struct pool *pool;
     struct packer *packer;
     struct store *store;
-    struct http_client *http;    /* NULL until engine_http */
-    struct discovery *discovery; /* NULL until engine_discovery */
-    struct platform *host;       /* NULL until engine_host_platform */
+    struct http_client *http;          /* NULL until engine_http */
+    struct discovery *discovery;       /* NULL until engine_discovery */
+    struct platform *host;             /* NULL until engine_host_platform */
+    struct sandbox_host *sandbox_host; /* NULL until engine_sandbox_host */
     const struct log *log;
     struct engine_options options;
 };
@@ -45,5 +47,7 @@ void engine_close(struct engine *e); /* then run the loop once more */
 struct http_client *engine_http(struct engine *e, struct err *err);
 struct discovery *engine_discovery(struct engine *e);
 const struct platform *engine_host_platform(struct engine *e);
+/* NULL when this machine allows no sandbox: err says what to do. */
+const struct sandbox_host *engine_sandbox_host(struct engine *e, struct err *err);
 
 #endif

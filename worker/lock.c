@@ -45,12 +45,10 @@ json_t *lock_essence(const json_t *lock)
     json_t *out = json_copy((json_t *)(uintptr_t)lock), *managers = json_object();
     const char *manager;
     json_t *part;
-    json_object_foreach(json_object_get(lock, "managers"), manager, part)
-    {
+    json_object_foreach (json_object_get(lock, "managers"), manager, part) {
         json_t *copy = json_copy(part), *packages = json_array(), *package;
         size_t i;
-        json_array_foreach(json_object_get(part, "packages"), i, package)
-        {
+        json_array_foreach (json_object_get(part, "packages"), i, package) {
             json_array_append_new(packages, package_essence(package));
         }
         json_object_set_new(copy, "packages", packages);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "resolvers/apt/resolve.h"
 #include "resolvers/apt/spec.h"
 #include "resolvers/resolver.h"
 
@@ -11,11 +12,10 @@ static bool parse(struct span spec, struct err *err)
 const struct resolver_ops resolver_apt = {
     .manager = "apt",
     .parse = parse,
-    .unsupported = "this version checks the specs of apt but cannot build its packages yet; "
-                   "remove them from packages.apt to build the rest",
-    .resolve = resolver_cannot_resolve,
-    .cancel = resolver_cannot_cancel,
-    .locate = resolver_cannot_locate,
+    .whole = true,
+    .resolve = apt_resolve,
+    .cancel = apt_resolve_cancel,
+    .locate = resolver_cannot_locate, /* a .deb is where its origin says, below any source */
     .units = resolver_cannot_list,
     .fill = resolver_cannot_fill,
     .environment = resolver_no_environment,

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "resolvers/apt/version.h"
+#include "worker/apt_layer/harvest.h"
+#include "worker/apt_layer/layer_priv.h"
+
+#define FOLDERS    "sandboxes" /* below the state folder */
+#define TAIL_BYTES 2000        /* of dpkg's output, for the error */
+
+/* Unpacks and configures until all is there. A package whose Pre-Depends are not configured yet is
+ * refused by dpkg, so what is left is tried again after each round; a round that gets nothing done
+ * ends it. LIST has "FILE NAME VERSION" lines. */
+static const char script[] =
+    "set -u\n"
+    "cd /build\n"
+    "options='--force-unsafe-io --force-confdef --force-confold --abort-after=99999'\n"
+    "if [ -s removed ]; then dpkg $options --force-depends --remove $(cat removed) || exit 1; fi\n"
+    "missing() {\n"
+    "    while read -r file name version; do\n"
+    "        state=$(dpkg-query -W -f '${db:Status-Status} ${Version}' \"$name\" 2>/dev/null)\n"
+    "        [ \"$state\" = \"installed $version\" ] || echo \"debs/$file\"\n"
+    "    done < list\n"
+    "}\n"
+    "todo=$(missing)\n"
+    "while [ -n \"$todo\" ]; do\n"
+    "    dpkg $options --unpack $todo\n"
+    "    dpkg $options --configure -a\n"
+    "    status=$?\n"
+    "    left=$(missing)\n"
+    "    if [ \"$left\" = \"$todo\" ]; then exit 1; fi\n"
+    "    todo=$left\n"
+    "done\n"
+    "dpkg $options --configure -a || exit 1\n"
+    "audit=$(dpkg --audit)\n"
+    "[ -z \"$audit\" ] || { echo \"$audit\" >&2; exit 1; }\n";
+
+struct install {
+    struct apt_layer_job *job;
+    struct arena *arena;
+    char *folder;   /* HOME/sandboxes/ID */
+    int folder_fd;  /* locked: it is in use */
+    int harvest_fd; /* the stream, a file without a name */
+    struct io_map map;
+    struct sandbox *sandbox;
+    struct buf list, removed, tail;
+    struct pool_task task;
+    uv_timer_t timer;
+    bool cancelled, prepared;
+    struct err err;
+};
+
+/* ---- folders --------------------------------------------------------------------------------- */
+
+/* What a program that was killed left behind: nobody holds its lock any more. */
+static void sweep(struct install *i, int top_fd)
+{
+    struct err ignored;
+    VEC(char *) names = {0};
+    int copy = dup(top_fd);
+    DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (e->d_name[0] != '.')
+            *VEC_PUSH(&names) = arena_str(i->arena, span_str(e->d_name));
+    if (dir)
+        closedir(dir);
+    for (size_t k = 0; k < names.n; k++) {
+        AUTO_FD int fd = openat(top_fd, names.v[k], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        AUTO_FREE char *path =
+            mem_printf("%s/" FOLDERS "/%s", store_path(i->job->store), names.v[k]);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+            sandbox_remove_upper(i->job->host, path, &ignored))
+            io_remove_tree(top_fd, names.v[k], &ignored);
+    }
+    VEC_FREE(&names);
+}
+
+static bool make_folder(struct install *i, struct err *err)
+{
+    uint64_t r = 0;
+    if (!io_mkdirs(store_dir_fd(i->job->store), FOLDERS, 0700, err))
+        return false;
+    AUTO_FD int top =
+        openat(store_dir_fd(i->job->store), FOLDERS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (top < 0)
+        return err_sys(err, FOLDERS);
+    sweep(i, top);
+    if (getrandom(&r, sizeof(r), 0) != sizeof(r))
+        return err_sys(err, "random name");
+    i->folder = arena_printf(i->arena, "%s/" FOLDERS "/%016llx", store_path(i->job->store),
+                             (unsigned long long)r);
+    if (mkdir(i->folder, 0755) < 0)
+        return err_sys(err, "%s", i->folder);
+    i->folder_fd = open(i->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (i->folder_fd < 0 || flock(i->folder_fd, LOCK_EX | LOCK_NB) < 0 ||
+        mkdirat(i->folder_fd, "debs", 0755) < 0)
+        return err_sys(err, "%s", i->folder);
+    i->harvest_fd = openat(i->folder_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return i->harvest_fd >= 0 || err_sys(err, "%s", i->folder);
+}
+
+static void remove_folder(struct install *i)
+{
+    struct err ignored;
+    if (i->folder) {
+        sandbox_remove_upper(i->job->host, i->folder, &ignored);
+        io_remove_tree(AT_FDCWD, i->folder, &ignored);
+    }
+    mem_close_fd(&i->folder_fd);
+    i->folder_fd = -1;
+}
+
+/* ---- what dpkg gets -------------------------------------------------------------------------- */
+
+/* Names go into a shell's word list: the lock's are checked against the grammar once more. */
+static bool plain_name(const char *s)
+{
+    if (!s[0] || s[0] == '-' || s[0] == '+' || s[0] == '.')
+        return false;
+    for (; *s; s++)
+        if (!(*s >= 'a' && *s <= 'z') && !(*s >= '0' && *s <= '9') && !strchr("+-.", *s))
+            return false;
+    return true;
+}
+
+static bool link_deb(struct install *i, size_t number, struct err *err)
+{
+    const struct apt_deb *d = &i->job->debs[number];
+    char name[32], from[64];
+    if (!plain_name(d->name) || !apt_version_valid(span_str(d->version)))
+        return err_set(err, ERR_LOCK_INVALID, "%s %s: not a package's name and version", d->name,
+                       d->version);
+    AUTO_FD int fd = store_open_blob(i->job->store, &d->blob, err);
+    if (fd < 0)
+        return err_wrap(err, "%s", d->name);
+    snprintf(name, sizeof(name), "debs/%05zu.deb", number);
+    snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, from, i->folder_fd, name, AT_SYMLINK_FOLLOW) < 0)
+        return err_sys(err, "%s", d->name);
+    buf_printf(&i->list, "%s %s %s\n", name + 5, d->name, d->version);
+    return true;
+}
+
+static bool prepare(struct install *i, struct err *err)
+{
+    i->list = BUF(8u << 20);
+    i->removed = BUF(1u << 20);
+    if (!make_folder(i, err))
+        return false;
+    for (size_t k = 0; k < i->job->deb_count; k++)
+        if (!link_deb(i, k, err))
+            return false;
+    for (size_t k = 0; k < i->job->removed_count; k++) {
+        if (!plain_name(i->job->removed[k]))
+            return err_set(err, ERR_LOCK_INVALID, "%s: not a package's name", i->job->removed[k]);
+        buf_printf(&i->removed, "%s\n", i->job->removed[k]);
+    }
+    return true;
+}
+
+/* ---- the run --------------------------------------------------------------------------------- */
+
+static void on_line(void *ctx, bool is_stderr, struct span line)
+{
+    struct install *i = ctx;
+    (void)is_stderr;
+    AUTO_FREE char *text = mem_dup(line);
+    if (i->job->line)
+        i->job->line(i->job, text);
+    /* The end of it: that is where dpkg says what went wrong. */
+    if (i->tail.len + line.len + 1 > TAIL_BYTES) {
+        size_t keep = i->tail.len / 2;
+        memmove(i->tail.ptr, i->tail.ptr + i->tail.len - keep, keep);
+        i->tail.len = keep;
+    }
+    if (line.len < TAIL_BYTES / 2) {
+        buf_append(&i->tail, line);
+        buf_char(&i->tail, '\n');
+    }
+}
+
+static int harvest(void *ctx, int upper_fd)
+{
+    struct install *i = ctx;
+    struct err err = {0};
+    if (harvest_write(upper_fd, apt_left_out, i->harvest_fd, &err))
+        return 0;
+    fprintf(stderr, "%s\n", err.text);
+    return 1;
+}
+
+static void finish(struct install *i);
+
+static void split_work(struct pool_task *t)
+{
+    struct install *i = container_of(t, struct install, task);
+    if (io_map_fd(i->harvest_fd, &i->map, &i->err))
+        apt_split(i->job, i->map.bytes, &i->err);
+    remove_folder(i);
+}
+
+static void split_done(struct pool_task *t)
+{
+    finish(container_of(t, struct install, task));
+}
+
+/* dpkg's own words: the last lines that say "error". */
+static void explain(struct install *i)
+{
+    AUTO_BUF struct buf why = BUF(700);
+    struct span rest = buf_span(&i->tail), line;
+    while (span_next_line(&rest, &line))
+        if (span_find(line, SPAN("rror")) < line.len)
+            buf_printf(&why, "%s%.*s", why.len ? "; " : "", SPAN_ARG(line));
+    if (why.len)
+        err_wrap(&i->err, "%s", buf_cstr(&why));
+}
+
+static void on_sandbox(void *ctx, const struct sandbox_result *result)
+{
+    struct install *i = ctx;
+    i->sandbox = NULL;
+    i->err = result->err;
+    if (i->err.code == ERR_SCRIPT)
+        explain(i);
+    if (result->ids == SANDBOX_IDS_SINGLE && !i->err.code) {
+        i->job->notes = i->job->notes ? i->job->notes : json_array();
+        json_array_append_new(i->job->notes,
+                              json_string("this user has one id only, so all files belong to root: "
+                                          "give it a range in /etc/subuid and /etc/subgid"));
+    }
+    i->task = (struct pool_task){.work = split_work, .done = split_done};
+    if (i->err.code) {
+        remove_folder(i);
+        finish(i);
+    } else {
+        pool_submit(i->job->pool, &i->task, INT64_MAX);
+    }
+}
+
+static bool run(struct install *i, struct err *err)
+{
+    static const char *const argv[] = {"/bin/sh", "/build/install.sh", NULL};
+    static const char policy[] = "#!/bin/sh\nexit 101\n";
+    struct sandbox_file files[] = {
+        {"/build/install.sh", span_of(script, sizeof(script) - 1), 0755},
+        {"/build/list", buf_span(&i->list), 0644},
+        {"/build/removed", buf_span(&i->removed), 0644},
+        {"/usr/sbin/policy-rc.d", span_of(policy, sizeof(policy) - 1), 0755},
+    };
+    struct sandbox_bind bind = {arena_printf(i->arena, "%s/debs", i->folder), "/build/debs", false};
+    const char *env[] = {
+        "DEBIAN_FRONTEND=noninteractive",
+        "DEBCONF_NONINTERACTIVE_SEEN=true",
+        "LC_ALL=C.UTF-8",
+        "TZ=UTC",
+        arena_printf(i->arena, "SOURCE_DATE_EPOCH=%lld", (long long)i->job->source_date_epoch),
+        NULL,
+    };
+    struct sandbox_spec *spec = ARENA_NEW(i->arena, struct sandbox_spec);
+    struct sandbox_file *kept = arena_array(i->arena, COUNT(files), sizeof(*kept));
+    struct sandbox_bind *kept_bind = ARENA_NEW(i->arena, struct sandbox_bind);
+    const char **kept_env = arena_array(i->arena, COUNT(env), sizeof(*kept_env));
+    int *keep = ARENA_NEW(i->arena, int);
+    memcpy(kept, files, sizeof(files));
+    memcpy(kept_env, env, sizeof(env));
+    *kept_bind = bind;
+    *keep = i->harvest_fd;
+    *spec = (struct sandbox_spec){
+        .host = i->job->host,
+        .loop = i->job->loop,
+        .role = SANDBOX_INSTALL,
+        .base_dirs = i->job->base_dirs,
+        .base_count = i->job->base_count,
+        .upper_dir = i->folder,
+        .binds = kept_bind,
+        .bind_count = 1,
+        .files = kept,
+        .file_count = COUNT(files),
+        .argv = argv,
+        .env = kept_env,
+        .harvest = harvest,
+        .keep_fds = keep,
+        .keep_fd_count = 1,
+        .on_line = on_line,
+        .on_done = on_sandbox,
+        .ctx = i,
+    };
+    i->sandbox = sandbox_start(spec, err);
+    return i->sandbox != NULL;
+}
+
+/* ---- beginning and end ----------------------------------------------------------------------- */
+
+static void on_closed(uv_handle_t *h)
+{
+    struct install *i = container_of((uv_timer_t *)h, struct install, timer);
+    struct apt_layer_job *job = i->job;
+    job->err = i->err;
+    mem_close_fd(&i->harvest_fd);
+    i->harvest_fd = -1;
+    job->done(job);
+}
+
+static void finish(struct install *i)
+{
+    uv_close((uv_handle_t *)&i->timer, on_closed);
+}
+
+static void prepare_work(struct pool_task *t)
+{
+    struct install *i = container_of(t, struct install, task);
+    i->prepared = prepare(i, &i->err);
+}
+
+static void prepare_done(struct pool_task *t)
+{
+    struct install *i = container_of(t, struct install, task);
+    if (i->prepared && i->cancelled)
+        err_set(&i->err, ERR_CANCELLED, "the installation was cancelled");
+    if (i->err.code || !run(i, &i->err)) {
+        remove_folder(i);
+        finish(i);
+    }
+}
+
+void apt_layer_start(struct apt_layer_job *job)
+{
+    struct install *i = MEM_NEW(struct install);
+    i->job = job;
+    i->arena = arena_new();
+    i->folder_fd = i->harvest_fd = -1;
+    i->tail = BUF(TAIL_BYTES * 2);
+    job->state = i;
+    uv_timer_init(job->loop, &i->timer);
+    i->task = (struct pool_task){.work = prepare_work, .done = prepare_done};
+    pool_submit(job->pool, &i->task, INT64_MAX);
+}
+
+void apt_layer_cancel(struct apt_layer_job *job)
+{
+    struct install *i = job->state;
+    i->cancelled = true;
+    if (i->sandbox)
+        sandbox_cancel(i->sandbox);
+}
+
+void apt_layer_release(struct apt_layer_job *job)
+{
+    struct install *i = job->state;
+    for (size_t k = 0; k < job->part_count; k++)
+        segment_plan_release(&job->parts[k].plan);
+    free(job->parts);
+    json_decref(job->notes);
+    job->parts = NULL;
+    job->part_count = 0;
+    if (!i)
+        return;
+    io_unmap(&i->map);
+    buf_release(&i->list);
+    buf_release(&i->removed);
+    buf_release(&i->tail);
+    arena_free(i->arena);
+    free(i);
+    job->state = NULL;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* layer_priv.h - the inside of an apt layer's making: install.c runs dpkg, split.c makes plans. */
+#ifndef STRATA_WORKER_APT_LAYER_LAYER_PRIV_H
+#define STRATA_WORKER_APT_LAYER_LAYER_PRIV_H
+
+#include "base/io.h"
+#include "worker/apt_layer/apt_layer.h"
+
+/* Splits a harvest by dpkg's lists. The plans point into `stream`. */
+bool apt_split(struct apt_layer_job *job, struct span stream, struct err *err);
+
+/* What is left out of a harvest, NULL-terminated: see docs/determinism.md. */
+extern const char *const apt_left_out[];
+
+#endif
