@@ -145,16 +145,6 @@ static struct span below(struct span folder, struct span file, struct arena *a)
     return span_str(arena_printf(a, "%.*s%.*s", SPAN_ARG(folder), SPAN_ARG(file)));
 }
 
-void npm_bins_mode(const struct npm_bins *bins, struct npm_tarball *t, struct span folder)
-{
-    AUTO_ARENA struct arena *a = arena_new();
-    for (size_t i = 0; i < bins->list.n; i++) {
-        struct npm_file *f = npm_tarball_find(t, below(folder, bins->list.v[i].file, a));
-        if (f)
-            f->mode |= 0111;
-    }
-}
-
 /* Where the links of a package are, and how its files are reached from there. */
 static bool link_places(struct span package, struct arena *a, const char **folder,
                         const char **from)

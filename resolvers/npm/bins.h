@@ -25,15 +25,13 @@ void npm_bins_read(const json_t *package_json, const struct npm_tarball *t, stru
 /* The same of an object {NAME: file}. */
 void npm_bins_read_object(const json_t *object, struct arena *a, struct npm_bins *out);
 
-/* Makes the files of commands executable, without "\r" in the "#!" line, and links to them.
+/* Links to the files of commands, and makes those executable, without "\r" in the "#!" line.
+ * A command that gets no link leaves its file as it is.
  * `package` is where the package lies ("lib/node_modules/a") below the prefix, `folder` where
  * in the tarball the package is (bundled ones: "node_modules/b/"; else empty). The links' paths
  * are put into `links`; where one is already, the first stands. */
 void npm_bins_link(const struct npm_bins *bins, struct npm_tarball *t, struct span folder,
                    struct span package, struct map *links, struct segment_plan *plan);
-
-/* Files of commands that get no link are executable all the same. */
-void npm_bins_mode(const struct npm_bins *bins, struct npm_tarball *t, struct span folder);
 
 /* Links from share/man to the pages that the package.json of a root lists. */
 void npm_man_link(const json_t *package_json, const struct npm_tarball *t, struct span package,

@@ -166,11 +166,9 @@ static void fill(struct npm_tarball *t, const json_t *package, struct segment_pl
     struct span place =
         span_str(arena_printf(plan->arena, "lib/%.*s", SPAN_ARG(json_get_span(package, "path"))));
     AUTO_JSON json_t *json = read_package_json(t, SPAN("package.json"));
-    struct npm_bins declared = {0}, bins = {0};
+    struct npm_bins bins = {0};
     AUTO_MAP struct map links = {0};
-    npm_bins_read(json, t, SPAN(""), plan->arena, &declared);
     npm_bins_read_object(json_object_get(package, "bins"), plan->arena, &bins);
-    npm_bins_mode(&declared, t, SPAN(""));
     npm_bins_link(&bins, t, SPAN(""), place, &links, plan);
     if (bins.list.n && is_root(package))
         npm_man_link(json, t, place, plan);
@@ -183,7 +181,6 @@ static void fill(struct npm_tarball *t, const json_t *package, struct segment_pl
         if (!map_has(&links, path)) /* a link of a command replaces a file in its place */
             segment_add_file(plan, path, f->mode, f->data);
     }
-    VEC_FREE(&declared.list);
     VEC_FREE(&bins.list);
 }
 

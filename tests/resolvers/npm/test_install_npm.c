@@ -135,7 +135,7 @@ START_TEST(bins_of_roots_are_linked_from_the_prefix)
                                               "link bin/tool -> ../lib/node_modules/@s/a/cli.js\n"
                                               "755 lib/node_modules/@s/a/cli.js\n"
                                               "644 lib/node_modules/@s/a/dir/file\n"
-                                              "755 lib/node_modules/@s/a/lost.js\n"
+                                              "644 lib/node_modules/@s/a/lost.js\n"
                                               "644 lib/node_modules/@s/a/package.json\n");
     ck_assert_str_eq(content(MODULES "@s/a/cli.js"), "#!/usr/bin/env node\nx\r\n");
     ck_assert_str_eq(content(MODULES "@s/a/lost.js"), "#!/usr/bin/env node\r\n");
