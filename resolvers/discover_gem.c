@@ -5,7 +5,7 @@
 /* .gemrc is YAML, of which `gem sources` writes
  *     :sources:
  *     - https://gems.example.com/
- * A list in brackets, quotes, and the key without its colons are read too. */
+ * A list in brackets, and quotes, are read too. Without its first colon the key is another. */
 
 static struct span yaml_word(struct span s)
 {
@@ -19,7 +19,7 @@ static struct span yaml_word(struct span s)
 
 static bool is_sources_key(struct span line, struct span *rest)
 {
-    static const char *const keys[] = {":sources:", "sources:", "\":sources\":", "':sources':"};
+    static const char *const keys[] = {":sources:", "\":sources\":", "':sources':"};
     for (size_t i = 0; i < COUNT(keys); i++)
         if (span_starts(line, span_str(keys[i]))) {
             *rest = span_trim(span_skip(line, strlen(keys[i])));

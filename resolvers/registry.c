@@ -29,11 +29,34 @@ static bool has_dots(struct span path)
     return false;
 }
 
+/* The registry of a path's scope: "@corp/x" or "@corp%2fx". NULL: the main one. */
+static const struct registry_extra *scope_of(const struct registry_client *c, struct span path)
+{
+    for (size_t i = 0; i < c->registry->extra_count; i++) {
+        const struct registry_extra *e = &c->registry->extra[i];
+        size_t len = e->scope ? strlen(e->scope) : 0;
+        if (len > 0 && path.len > len && memcmp(path.ptr, e->scope, len) == 0 &&
+            (path.ptr[len] == '/' || path.ptr[len] == '%'))
+            return e;
+    }
+    return NULL;
+}
+
+/* What is returned leads to the same URL when it is asked for: a scope's path only below the
+ * scope's registry. */
 struct span registry_path_of(const struct registry_client *c, struct span url)
 {
+    for (size_t i = 0; i < c->registry->extra_count; i++) {
+        const struct registry_extra *e = &c->registry->extra[i];
+        struct span base = span_str(e->url);
+        if (e->scope && span_starts(url, base) && scope_of(c, span_skip(url, base.len)) == e)
+            return span_skip(url, base.len);
+    }
     for (size_t i = 0; i < c->mirror_count; i++)
-        if (span_starts(url, c->mirrors[i].base))
-            return span_skip(url, c->mirrors[i].base.len);
+        if (span_starts(url, c->mirrors[i].base)) {
+            struct span path = span_skip(url, c->mirrors[i].base.len);
+            return scope_of(c, path) ? SPAN("") : path;
+        }
     return SPAN("");
 }
 
@@ -72,12 +95,17 @@ bool registry_route_init(struct registry_client *c, const char *text, struct reg
         add_url(out, path, SPAN(""), SIZE_MAX);
         return true;
     }
-    out->name = mem_printf("%.*s%.*s", SPAN_ARG(c->mirrors[0].base), SPAN_ARG(below));
+    const struct registry_extra *scope = scope_of(c, below);
+    struct span base = scope ? span_str(scope->url) : c->mirrors[0].base;
+    out->name = mem_printf("%.*s%.*s", SPAN_ARG(base), SPAN_ARG(below));
     if (has_dots(below) || !url_split(span_str(out->name), &parts)) {
         registry_route_release(out);
         return err_set(err, ERR_INVALID, "not a path below a registry");
     }
-    add_mirrors(c, out, below);
+    if (scope)
+        add_url(out, base, below, SIZE_MAX);
+    else
+        add_mirrors(c, out, below);
     return true;
 }
 

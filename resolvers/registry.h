@@ -35,8 +35,9 @@
 #include "base/span.h"
 #include "cache/store.h"
 
-/* A registry beside the main one: npm's for a scope ("@corp"), or one of pip's extra indexes
- * (scope NULL), whose packages count as much as the main one's. */
+/* A registry beside the main one: npm's for a scope ("@corp"), which the client asks for every
+ * path that begins with the scope; or one of pip's extra indexes (scope NULL), whose packages
+ * count as much as the main one's, to be asked for by absolute URLs. */
 struct registry_extra {
     const char *scope;
     const char *url;

@@ -113,6 +113,9 @@ static void check_registry(struct report *r, const struct resolver_ops *ops, con
         problem(r, false, "use https, if the registry has it",
                 "%s's registry %s is plain http: whoever sits between can change packages",
                 ops->manager, url);
+    if (strcmp(ops->manager, "pip") == 0 && json_array_size(json_object_get(found, "extra")) > 0)
+        problem(r, false, "put one index in front that serves both, and set it as index-url",
+                "pip's extra indexes are known, but their packages are not looked for yet");
     check_details(r, ops->manager, json_object_get(found, "details"));
 }
 

@@ -127,6 +127,8 @@ static const struct {
      ":sources:\n  - https://etc.example.com\n", "https://user.example.com/"},
     {"system's", "gem: --no-document\n", ":sources:\n- \"https://etc.example.com\" # ours\n",
      "https://etc.example.com/"},
+    {"the key has a colon in front", "sources:\n- https://no.example.com\n", NULL,
+     "https://gems.example.com/"},
     {"another list is no source", ":ssl:\n- https://no.example.com\n", NULL,
      "https://gems.example.com/"},
 };

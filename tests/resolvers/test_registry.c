@@ -410,6 +410,29 @@ START_TEST(absolute_urls_and_paths_out_of_bounds)
 }
 END_TEST
 
+START_TEST(a_scope_has_its_own_registry)
+{
+    struct bench b;
+    bench_init(&b, 1);
+    AUTO_FREE char *corp = mem_dup_str(test_server_url(b.second, "/corp/"));
+    struct registry_extra extra[] = {{.scope = "@corp", .url = corp}};
+    b.registry.extra = extra;
+    b.registry.extra_count = 1;
+    test_server_add(b.second, "/corp/@corp/x", &(struct test_answer){.body = SPAN("corp")});
+    test_server_add(b.first, "/reg/@corporate/x", &(struct test_answer){.body = SPAN("main")});
+    test_server_add(b.first, "/reg/@corp/x", &(struct test_answer){.body = SPAN("as written")});
+    reopen_client(&b, (struct registry_options){0});
+    OK_TEXT(get(&b, "@corp/x"), "corp");
+    OK_TEXT(get(&b, "@corporate/x"), "main");
+    const char *elsewhere = test_server_url(b.first, "/reg/@corp/x");
+    ck_assert(registry_path_of(b.client, span_str(elsewhere)).len == 0);
+    OK_TEXT(get(&b, elsewhere), "as written");
+    AUTO_FREE char *tarball = mem_printf("%s@corp/x/-/x.tgz", corp);
+    ck_assert(span_eq(registry_path_of(b.client, span_str(tarball)), SPAN("@corp/x/-/x.tgz")));
+    bench_release(&b);
+}
+END_TEST
+
 START_TEST(a_connection_ahead_is_one_request_and_none_when_forbidden)
 {
     struct bench b;
@@ -788,6 +811,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, stale_copies_serve_when_the_network_fails);
     tcase_add_test(tc, offline_and_forbidden_use_the_cache_alone);
     tcase_add_test(tc, absolute_urls_and_paths_out_of_bounds);
+    tcase_add_test(tc, a_scope_has_its_own_registry);
     tcase_add_test(tc, a_connection_ahead_is_one_request_and_none_when_forbidden);
     tcase_add_test(tc, a_kept_body_outlives_its_client);
     tcase_add_test(tc, a_ceiling_holds_for_cached_documents_too);
