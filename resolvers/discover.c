@@ -243,6 +243,7 @@ static void keep(struct discovery *d, struct find *f, struct found *found)
         .manager = f->manager,
         .urls = urls,
         .url_count = f->urls.n,
+        .distinct = strcmp(f->manager, "apt") == 0,
         .extra = extra,
         .extra_count = f->extra.n,
         .from = f->from ? f->from : f->manager,

@@ -90,7 +90,7 @@ bool registry_route_init(struct registry_client *c, const char *text, struct reg
         below = span_skip(below, 1);
     out->urls = mem_array(c->mirror_count + 1, sizeof(*out->urls));
     out->mirrors = mem_array(c->mirror_count + 1, sizeof(*out->mirrors));
-    if (absolute && (below.len == 0 || has_dots(below))) {
+    if (absolute && (c->registry->distinct || below.len == 0 || has_dots(below))) {
         out->name = mem_dup(path);
         add_url(out, path, SPAN(""), SIZE_MAX);
         return true;

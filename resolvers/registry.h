@@ -52,6 +52,7 @@ struct registry {
     const struct registry_extra *extra;
     size_t extra_count;
     const char *from; /* where it was found, for people: "npm's built-in default" */
+    bool distinct;    /* the URLs are different archives: an absolute URL is asked for as it is */
 };
 
 struct registry_options {

@@ -318,6 +318,24 @@ static bool same_base(const struct build *b, const json_t *part, struct err *err
     return true;
 }
 
+/* A .deb lies below the archive of the suite that listed it; a lock of another machine may know a
+ * suite that no source here has: then any archive may have the file. */
+static const char *deb_url(const struct build *b, const json_t *package)
+{
+    const json_t *details = discovery_details(engine_discovery(b->engine), "apt");
+    const char *suite = json_get_str(package, "suite"), *origin = json_get_str(package, "origin");
+    size_t i;
+    json_t *source;
+    json_array_foreach(json_object_get(details, "sources"), i, source)
+    {
+        const char *uri = json_get_str(source, "uri"), *its = json_get_str(source, "suite");
+        if (uri && its && suite && origin && strcmp(its, suite) == 0)
+            return arena_printf(b->arena, "%s%s%s", uri,
+                                span_ends(span_str(uri), SPAN("/")) ? "" : "/", origin);
+    }
+    return origin;
+}
+
 bool build_apt_start(struct build_manager *m, struct err *err)
 {
     struct build *b = m->build;
@@ -332,7 +350,7 @@ bool build_apt_start(struct build_manager *m, struct err *err)
     b->missing++;
     a->debs_missing = 1;
     json_array_foreach (json_object_get(m->part, "packages"), i, package) {
-        struct build_source *s = build_source_of(m, package, json_get_str(package, "origin"));
+        struct build_source *s = build_source_of(m, package, deb_url(b, package));
         if (s->users++ == 0)
             a->debs_missing++;
     }
