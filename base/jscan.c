@@ -19,7 +19,8 @@ static void white(struct jscan *j)
 
 struct jscan jscan_of(struct span text)
 {
-    return (struct jscan){text.ptr, text.ptr, text.ptr + text.len, 0, false, true};
+    const char *p = text.ptr ? text.ptr : "";
+    return (struct jscan){p, p, p + text.len, 0, false, true};
 }
 
 enum jscan_type jscan_peek(struct jscan *j)

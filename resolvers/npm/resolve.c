@@ -506,6 +506,7 @@ void npm_resolve(struct resolve_job *job)
     struct npm_source_options o = {.registry = job->registry,
                                    .pool = job->pool,
                                    .target = &r->target,
+                                   .previous = json_object_get(job->previous, "packages"),
                                    .settled = on_settled,
                                    .idle = on_idle,
                                    .ctx = r};

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resolvers/npm/source.h"
 
+#include "base/json.h"
+
 #define PACKUMENT_MAX (192u << 20)
 #define DOCUMENT_MAX  (8u << 20)
 #define TTL_MS        (5 * 60 * 1000)
@@ -47,16 +49,52 @@ struct npm_source {
     struct map asks; /* "name\0version" -> struct ask * */
     VEC(struct ask *) all;
     size_t pending;
+    struct map locked;   /* package -> struct locked *, of the older lock */
     bool no_short_forms; /* the mirror knows whole packuments only */
     bool cancelled;
     struct err err;
 };
+
+/* A version that was locked before. */
+struct locked {
+    struct semver version;
+    struct locked *next;
+};
+
+static void read_previous(struct npm_source *s)
+{
+    for (size_t i = 0; i < json_array_size(s->o.previous); i++) {
+        const json_t *p = json_array_get(s->o.previous, i);
+        struct span name = json_get_span(p, "name"), version = json_get_span(p, "version");
+        struct locked *l = ARENA_NEW(s->arena, struct locked);
+        if (!name.ptr || !version.ptr ||
+            !semver_parse(arena_span(s->arena, version), SEMVER_LOOSE, &l->version))
+            continue;
+        void **at = map_at(&s->locked, arena_span(s->arena, name));
+        l->next = *at;
+        *at = l;
+    }
+}
+
+/* The highest locked version that a range allows; NULL: none. */
+static const struct semver *locked_version(const struct npm_source *s, const struct npm_want *want)
+{
+    const struct semver *best = NULL;
+    if (want->spec.kind != NPM_SPEC_RANGE)
+        return NULL;
+    for (const struct locked *l = map_get(&s->locked, want->spec.package); l; l = l->next)
+        if ((want->spec.any || semver_range_test(want->spec.range, &l->version)) &&
+            (!best || semver_cmp(&l->version, best) > 0))
+            best = &l->version;
+    return best;
+}
 
 struct npm_source *npm_source_new(const struct npm_source_options *o)
 {
     struct npm_source *s = MEM_NEW(struct npm_source);
     s->o = *o;
     s->arena = arena_new();
+    read_previous(s);
     return s;
 }
 
@@ -75,6 +113,7 @@ void npm_source_free(struct npm_source *s)
     }
     VEC_FREE(&s->all);
     map_release(&s->asks);
+    map_release(&s->locked);
     arena_free(s->arena);
     free(s);
 }
@@ -181,7 +220,15 @@ static void want_fail(struct npm_source *s, struct npm_want *want, const struct 
 static void want_answer(struct npm_source *s, struct npm_want *want, struct npm_packument *p)
 {
     struct err why = {0};
-    want->manifest = npm_pick(p, &want->spec, s->o.target, &why);
+    const struct semver *locked = locked_version(s, want);
+    if (locked) {
+        struct npm_spec exact = want->spec;
+        exact.kind = NPM_SPEC_VERSION;
+        exact.version = *locked;
+        want->manifest = npm_pick(p, &exact, s->o.target, NULL);
+    }
+    if (!want->manifest)
+        want->manifest = npm_pick(p, &want->spec, s->o.target, &why);
     if (want->manifest)
         want->state = NPM_WANT_READY;
     else
@@ -200,6 +247,10 @@ static struct span short_form(const struct npm_source *s, const struct npm_want 
         return arena_span(s->arena, buf_span(&text));
     case NPM_SPEC_TAG: return span_eq(want->spec.text, SPAN("latest")) ? SPAN("latest") : SPAN("");
     case NPM_SPEC_RANGE:
+        if (locked_version(s, want)) {
+            semver_format(locked_version(s, want), &text);
+            return arena_span(s->arena, buf_span(&text));
+        }
         return want->spec.any || semver_range_open(want->spec.range) ? SPAN("latest") : SPAN("");
     default: return SPAN("");
     }
@@ -219,6 +270,9 @@ static void learn_short_forms(struct npm_source *s, const struct npm_want *want)
 static bool version_serves(const struct npm_source *s, const struct npm_want *want,
                            const struct npm_manifest *m)
 {
+    const struct semver *locked = locked_version(s, want);
+    if (locked)
+        return semver_cmp(&m->version, locked) == 0;
     if (want->spec.kind == NPM_SPEC_RANGE)
         return npm_pick_latest_serves(m, &want->spec, s->o.target);
     return want->spec.kind == NPM_SPEC_TAG || semver_cmp(&m->version, &want->spec.version) == 0;

@@ -23,6 +23,8 @@ struct npm_source_options {
     struct registry_client *registry;
     struct pool *pool;
     const struct npm_target *target;
+    const json_t *previous; /* packages of an older lock, whose versions stay where a range
+                             * allows them; NULL: none */
     /* A want that could not be answered at once is settled now. */
     void (*settled)(void *ctx, struct npm_want *want);
     /* Nothing is under way any more. */

@@ -84,6 +84,7 @@ static void on_done(struct resolve_job *job)
 
 static void start(struct bench *b, const char *const *specs)
 {
+    const json_t *previous = b->job.previous;
     size_t n = 0;
     struct err err = {0};
     while (specs[n]) {
@@ -97,6 +98,7 @@ static void start(struct bench *b, const char *const *specs)
                                   .registry = b->client,
                                   .loop = &b->loop,
                                   .pool = b->pool,
+                                  .previous = previous,
                                   .choose = on_choose,
                                   .done = on_done,
                                   .ctx = b};
@@ -355,6 +357,39 @@ START_TEST(only_what_was_published_in_time)
 }
 END_TEST
 
+START_TEST(keeps_locked_versions_that_are_still_allowed)
+{
+    struct bench b;
+    bench_init(&b);
+    AUTO_JSON json_t *previous =
+        json_pack("{s:[{s:s,s:s},{s:s,s:s},{s:s,s:s}]}", "packages", "name", "a", "version",
+                  "1.0.0", "name", "a", "version", "1.0.1", "name", "b", "version", "1.0.0");
+    put(&b, "/a/1.0.1", VERSION("a", "1.0.1", ",\"dependencies\":{\"b\":\"^2\"}"));
+    put(&b, "/a", PACKUMENT("a", "1.9.0", ""));
+    put(&b, "/b", PACKUMENT("b", "2.5.0", ""));
+    b.job.previous = previous;
+    ck_assert_msg(RESOLVE(&b, "a@^1"), "%s", b.job.err.text);
+    ck_assert_str_eq(json_get_str(package(&b, "node_modules/a"), "version"), "1.0.1");
+    ck_assert_str_eq(json_get_str(package(&b, "node_modules/a/node_modules/b"), "version"),
+                     "2.5.0");
+    bench_release(&b);
+}
+END_TEST
+
+START_TEST(takes_another_version_when_the_locked_one_is_gone)
+{
+    struct bench b;
+    bench_init(&b);
+    AUTO_JSON json_t *previous =
+        json_pack("{s:[{s:s,s:s}]}", "packages", "name", "a", "version", "1.0.1");
+    put(&b, "/a", PACKUMENT("a", "1.9.0", ""));
+    b.job.previous = previous;
+    ck_assert_msg(RESOLVE(&b, "a@^1"), "%s", b.job.err.text);
+    ck_assert_str_eq(json_get_str(package(&b, "node_modules/a"), "version"), "1.9.0");
+    bench_release(&b);
+}
+END_TEST
+
 /* A gzipped tar of files given as name, text, name, text, NULL. */
 static struct span tarball(const char *const *files)
 {
@@ -524,6 +559,8 @@ Suite *test_suite(void)
     tcase_add_test(tc, a_broken_network_is_no_reason_to_drop_an_optional_package);
     tcase_add_test(tc, can_be_cancelled);
     tcase_add_test(tc, only_what_was_published_in_time);
+    tcase_add_test(tc, keeps_locked_versions_that_are_still_allowed);
+    tcase_add_test(tc, takes_another_version_when_the_locked_one_is_gone);
     tcase_add_test(tc, locks_an_url_by_the_bytes_that_came);
     tcase_add_test(tc, lists_what_a_tarball_brings_along);
     tcase_add_test(tc, refuses_a_tarball_that_is_not_what_was_promised);
