@@ -122,8 +122,10 @@ static bool load_packages(struct loading *l, struct jscan *j)
     VEC(struct entry) entries = {0};
     struct span key, json;
     bool ok = true;
-    if (!jscan_object(j))
-        return jscan_skip(j, NULL);
+    if (!jscan_object(j)) {
+        jscan_skip(j, NULL); /* malformed JSON is reported at the end of the document */
+        return true;
+    }
     while (jscan_key(j, l->g->arena, &key)) {
         if (!jscan_skip(j, &json))
             break;

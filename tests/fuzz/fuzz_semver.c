@@ -13,12 +13,12 @@ static void check(bool ok)
         abort();
 }
 
-static void check_version(const struct semver *v)
+static void check_version(const struct semver *v, unsigned flags)
 {
     AUTO_BUF struct buf text = BUF(4096);
     struct semver again;
     semver_format(v, &text);
-    check(semver_parse(buf_span(&text), SEMVER_STRICT, &again));
+    check(semver_parse(buf_span(&text), flags, &again));
     check(semver_cmp(v, &again) == 0 && semver_cmp(&again, v) == 0);
 }
 
@@ -31,13 +31,11 @@ static void check_range(struct arena *a, struct span text, unsigned flags, const
     semver_range_format(r, &once);
     if (once.len > SEMVER_RANGE_MAX_LENGTH)
         return;
-    const struct semver_range *s =
-        semver_range_parse(a, buf_span(&once), flags & SEMVER_PRERELEASES);
+    const struct semver_range *s = semver_range_parse(a, buf_span(&once), flags);
     check(s != NULL);
     semver_range_format(s, &twice);
     /* ">=00.0.0" is printed as ">=0.0.0", which only then is seen to say nothing. */
-    const struct semver_range *t =
-        semver_range_parse(a, buf_span(&twice), flags & SEMVER_PRERELEASES);
+    const struct semver_range *t = semver_range_parse(a, buf_span(&twice), flags);
     check(t != NULL);
     semver_range_format(t, &thrice);
     check(span_eq(buf_span(&twice), buf_span(&thrice)));
@@ -56,12 +54,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool is_loose = semver_parse(version, SEMVER_LOOSE, &loose);
     check(is_loose || !is_strict);
     if (is_loose) {
-        check_version(&loose);
+        check_version(&loose, SEMVER_LOOSE);
         int d = semver_cmp(&loose, &other), e = semver_cmp(&other, &loose);
         check((d > 0) == (e < 0) && (d == 0) == (e == 0));
     }
-    if (is_strict)
+    if (is_strict) {
+        check_version(&strict, SEMVER_STRICT);
         check(semver_cmp(&strict, &loose) == 0);
+    }
     for (unsigned flags = 0; flags < 4; flags++)
         check_range(a, range, flags, is_loose ? &loose : NULL);
     return 0;
