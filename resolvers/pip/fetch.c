@@ -11,7 +11,8 @@ char *pip_file_url(const struct pip_project *p, const struct pip_file *f)
     AUTO_BUF struct buf base = BUF(16u << 10), url = BUF(16u << 10);
     if (p->direct_url.len)
         return mem_dup(p->direct_url);
-    if (!url_join(span_str(p->page_url), p->page.base, false, &base) ||
+    const struct pip_source *s = &p->sources[f->source];
+    if (!url_join(span_str(s->page_url), s->page.base, false, &base) ||
         !url_join(buf_span(&base), f->url, false, &url))
         return NULL;
     return buf_take(&url);

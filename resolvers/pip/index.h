@@ -43,6 +43,7 @@ struct pip_file {
     struct span yanked_reason;
     bool yanked;
     bool wheel;
+    uint8_t source;     /* which index it is from; the reader of several pages sets it */
     struct span sha256; /* 64 hexadecimal digits; empty: none promised */
     enum pip_metadata_offer metadata;
     struct span metadata_sha256;

@@ -10,6 +10,7 @@ struct locate {
     struct locate_job *job;
     struct arena *arena;
     uv_timer_t timer;
+    size_t next_extra; /* which of the extra indexes is asked next */
     struct registry_get get;
 };
 
@@ -45,44 +46,77 @@ static const struct pip_file *find(const struct pip_page *page, struct span file
     return NULL;
 }
 
+/* True: it ends here, with an URL or an error. False: it is not on this page. */
 static bool take_page(struct locate *l)
 {
     struct locate_job *job = l->job;
     struct pip_page page;
-    struct digest digest;
+    struct digest digest = {0};
     struct span name = json_get_span(job->package, "name");
     struct span filename = json_get_span(job->package, "filename");
     AUTO_BUF struct buf base = BUF(16u << 10), url = BUF(16u << 10);
     if (l->get.err.code != ERR_NONE) {
         job->err = l->get.err;
-        return false;
+        return true;
     }
-    if (!json_get_digest(job->package, "digest", &digest))
-        return err_set(&job->err, ERR_LOCK_INVALID, "no digest");
+    json_get_digest(job->package, "digest", &digest);
     if (l->get.status != 200)
-        return err_set(&job->err, ERR_NO_PACKAGE, "there is no project %.*s in the index",
-                       SPAN_ARG(name));
-    if (!pip_page_parse(&page, l->get.body, l->get.content_type, name, l->arena, &job->err))
         return false;
+    if (!pip_page_parse(&page, l->get.body, l->get.content_type, name, l->arena, &job->err))
+        return true;
     const struct pip_file *f = find(&page, filename, &digest);
     bool ok = f && url_join(span_str(l->get.url), page.base, false, &base) &&
               url_join(buf_span(&base), f->url, false, &url);
     pip_page_release(&page);
-    if (!ok)
-        return err_set(&job->err, ERR_NO_PACKAGE,
-                       "the index no longer has the locked file %.*s; resolve anew with --refresh",
-                       SPAN_ARG(filename));
-    job->url = buf_take(&url);
-    return true;
+    if (ok)
+        job->url = buf_take(&url);
+    return ok;
+}
+
+static void ask(struct locate *l, const char *index);
+
+/* The next extra index; false: there is none. */
+static bool ask_next(struct locate *l)
+{
+    const struct registry *registry = registry_of(l->job->registry);
+    while (l->next_extra < registry->extra_count) {
+        const struct registry_extra *extra = &registry->extra[l->next_extra++];
+        if (!extra->scope) {
+            ask(l, extra->url);
+            return true;
+        }
+    }
+    return false;
 }
 
 static void page_done(struct registry_get *get)
 {
     struct locate *l = get->ctx;
-    if (!take_page(l))
-        err_wrap(&l->job->err, "%s %s", json_get_str(l->job->package, "name"),
-                 json_get_str(l->job->package, "version"));
+    struct locate_job *job = l->job;
+    if (!take_page(l)) {
+        if (ask_next(l))
+            return;
+        err_set(&job->err, ERR_NO_PACKAGE,
+                "the index no longer has the locked file %s; resolve anew with --refresh",
+                json_get_str(job->package, "filename"));
+    }
+    if (!job->url)
+        err_wrap(&job->err, "%s %s", json_get_str(job->package, "name"),
+                 json_get_str(job->package, "version"));
     finish(l);
+}
+
+static void ask(struct locate *l, const char *index)
+{
+    struct span name = json_get_span(l->job->package, "name");
+    l->get = (struct registry_get){.path = arena_printf(l->arena, "%s%.*s/", index, SPAN_ARG(name)),
+                                   .accept = PIP_INDEX_ACCEPT,
+                                   .ttl_ms = PAGE_TTL_MS,
+                                   .max_bytes = 64u << 20,
+                                   .priority = 10,
+                                   .done = page_done,
+                                   .ctx = l};
+    registry_get(l->job->registry, &l->get);
 }
 
 void pip_locate(struct locate_job *job)
@@ -102,17 +136,13 @@ void pip_locate(struct locate_job *job)
         uv_timer_start(&l->timer, finish_soon, 0, 0);
         return;
     }
-    if (!name.ptr || !pip_name_valid(name) || !json_get_span(job->package, "filename").ptr) {
-        err_set(&job->err, ERR_LOCK_INVALID, "a pip package in the lock has no valid name or file");
+    struct digest digest;
+    if (!name.ptr || !pip_name_valid(name) || !json_get_str(job->package, "filename") ||
+        !json_get_digest(job->package, "digest", &digest)) {
+        err_set(&job->err, ERR_LOCK_INVALID,
+                "a pip package in the lock has no valid name, file or digest");
         uv_timer_start(&l->timer, finish_soon, 0, 0);
         return;
     }
-    l->get = (struct registry_get){.path = arena_printf(l->arena, "%.*s/", SPAN_ARG(name)),
-                                   .accept = PIP_INDEX_ACCEPT,
-                                   .ttl_ms = PAGE_TTL_MS,
-                                   .max_bytes = 64u << 20,
-                                   .priority = 10,
-                                   .done = page_done,
-                                   .ctx = l};
-    registry_get(job->registry, &l->get);
+    ask(l, "");
 }

@@ -24,16 +24,26 @@ static int newer_first(const void *a, const void *b)
     const struct pip_file *x = *(const struct pip_file *const *)a;
     const struct pip_file *y = *(const struct pip_file *const *)b;
     int r = pip_version_cmp(&y->version, &x->version);
+    if (r == 0)
+        r = (x->source > y->source) - (x->source < y->source);
     return r ? r : (x > y) - (x < y);
 }
 
 static void make_releases(struct pip_project *p)
 {
     struct arena *a = p->resolve->arena;
-    size_t n = p->page.files.n;
+    size_t n = 0;
+    for (size_t k = 0; k < p->source_count; k++)
+        n += p->sources[k].page.files.n;
     p->sorted = arena_array(a, n, sizeof(*p->sorted));
-    for (size_t i = 0; i < n; i++)
-        p->sorted[i] = &p->page.files.v[i];
+    n = 0;
+    for (size_t k = 0; k < p->source_count; k++) {
+        struct pip_page *page = &p->sources[k].page;
+        for (size_t i = 0; i < page->files.n; i++) {
+            page->files.v[i].source = (uint8_t)k;
+            p->sorted[n++] = &page->files.v[i];
+        }
+    }
     qsort(p->sorted, n, sizeof(p->sorted[0]), newer_first);
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
@@ -69,9 +79,96 @@ static bool make_direct(struct pip_project *p)
                        "%.*s @ %.*s: the last part of the URL is no file name of a wheel or sdist "
                        "of %.*s",
                        SPAN_ARG(p->name), SPAN_ARG(p->direct_url), SPAN_ARG(p->name));
-    *VEC_PUSH(&p->page.files) = f;
+    p->source_count = 1;
+    p->sources = arena_array(a, 1, sizeof(*p->sources));
+    *VEC_PUSH(&p->sources[0].page.files) = f;
     make_releases(p);
     return true;
+}
+
+static void ask(struct pip_source *s, const char *path)
+{
+    struct pip_resolve *r = s->project->resolve;
+    s->state = PIP_FETCHING;
+    s->get = (struct registry_get){.path = path,
+                                   .accept = PIP_INDEX_ACCEPT,
+                                   .ttl_ms = PIP_PAGE_TTL_MS,
+                                   .max_bytes = PIP_MAX_PAGE,
+                                   .priority = 10,
+                                   .done = page_done,
+                                   .ctx = s};
+    r->pending++;
+    registry_get(r->job->registry, &s->get);
+}
+
+/* All indexes count alike, as with pip. */
+static void ask_sources(struct pip_project *p)
+{
+    struct pip_resolve *r = p->resolve;
+    const struct registry *registry = registry_of(r->job->registry);
+    const char *path = arena_printf(r->arena, "%.*s/", SPAN_ARG(p->name));
+    p->sources = arena_array(r->arena, PIP_MAX_INDEXES, sizeof(*p->sources));
+    for (size_t i = 0; i < PIP_MAX_INDEXES; i++)
+        p->sources[i].project = p;
+    p->source_count = 1;
+    for (size_t i = 0; i < registry->extra_count && p->source_count < PIP_MAX_INDEXES; i++)
+        p->source_count += !registry->extra[i].scope;
+    p->sources_left = p->source_count;
+    ask(&p->sources[0], path);
+    for (size_t i = 0, k = 1; k < p->source_count; i++)
+        if (!registry->extra[i].scope)
+            ask(&p->sources[k++], arena_printf(r->arena, "%s%s", registry->extra[i].url, path));
+}
+
+static bool page_take(struct pip_source *s, const struct registry_get *get)
+{
+    struct pip_project *p = s->project;
+    struct arena *a = p->resolve->arena;
+    s->state = PIP_FAILED;
+    if (get->err.code != ERR_NONE) {
+        p->err = get->err;
+        return err_wrap(&p->err, "index page of %.*s", SPAN_ARG(p->name));
+    }
+    if (get->status != 200) {
+        s->state = PIP_MISSING;
+        return true;
+    }
+    struct span body = arena_span(a, get->body);
+    if (!pip_page_parse(&s->page, body, get->content_type, p->name, a, &p->err))
+        return err_wrap(&p->err, "index page of %.*s", SPAN_ARG(p->name));
+    s->page_url = arena_str(a, span_str(get->url));
+    s->state = PIP_READY;
+    return true;
+}
+
+/* The last page is there. */
+static void pages_taken(struct pip_project *p)
+{
+    bool found = false;
+    for (size_t i = 0; i < p->source_count; i++)
+        found |= p->sources[i].state == PIP_READY;
+    p->state = found ? PIP_READY : PIP_MISSING;
+    if (!found)
+        return;
+    make_releases(p);
+    pip_announce(p);
+    pip_scout_page(p);
+}
+
+static void page_done(struct registry_get *get)
+{
+    struct pip_source *s = get->ctx;
+    struct pip_project *p = s->project;
+    struct pip_resolve *r = p->resolve;
+    r->pending--;
+    p->sources_left--;
+    if (r->ending)
+        s->state = PIP_FAILED;
+    else if (!page_take(s, get))
+        p->state = PIP_FAILED;
+    else if (p->sources_left == 0 && p->state == PIP_FETCHING)
+        pages_taken(p);
+    pip_kick(r);
 }
 
 void pip_project_want(struct pip_project *p)
@@ -89,52 +186,7 @@ void pip_project_want(struct pip_project *p)
         return;
     }
     p->state = PIP_FETCHING;
-    p->get = (struct registry_get){.path = arena_printf(r->arena, "%.*s/", SPAN_ARG(p->name)),
-                                   .accept = PIP_INDEX_ACCEPT,
-                                   .ttl_ms = PIP_PAGE_TTL_MS,
-                                   .max_bytes = PIP_MAX_PAGE,
-                                   .priority = 10,
-                                   .done = page_done,
-                                   .ctx = p};
-    r->pending++;
-    registry_get(r->job->registry, &p->get);
-}
-
-static bool page_take(struct pip_project *p, const struct registry_get *get)
-{
-    struct pip_resolve *r = p->resolve;
-    if (get->err.code != ERR_NONE) {
-        p->err = get->err;
-        err_wrap(&p->err, "index page of %.*s", SPAN_ARG(p->name));
-        return false;
-    }
-    if (get->status != 200) {
-        p->state = PIP_MISSING;
-        return true;
-    }
-    struct span body = arena_span(r->arena, get->body);
-    if (!pip_page_parse(&p->page, body, get->content_type, p->name, r->arena, &p->err)) {
-        err_wrap(&p->err, "index page of %.*s", SPAN_ARG(p->name));
-        return false;
-    }
-    p->page_url = arena_str(r->arena, span_str(get->url));
-    make_releases(p);
-    p->state = PIP_READY;
-    return true;
-}
-
-static void page_done(struct registry_get *get)
-{
-    struct pip_project *p = get->ctx;
-    struct pip_resolve *r = p->resolve;
-    r->pending--;
-    if (!page_take(p, get))
-        p->state = PIP_FAILED;
-    if (!r->ending && p->state == PIP_READY) {
-        pip_announce(p);
-        pip_scout_page(p);
-    }
-    pip_kick(r);
+    ask_sources(p);
 }
 
 struct pip_release *pip_release_at(const struct pip_project *p, struct span key)

@@ -28,8 +28,10 @@ bool pip_fail(struct pip_resolve *r, const struct err *err)
 static void resolve_free(struct pip_resolve *r)
 {
     for (size_t i = 0; i < r->project_list.n; i++) {
-        pip_page_release(&r->project_list.v[i]->page);
-        VEC_FREE(&r->project_list.v[i]->guess_extras);
+        struct pip_project *p = r->project_list.v[i];
+        for (size_t k = 0; k < p->source_count; k++)
+            pip_page_release(&p->sources[k].page);
+        VEC_FREE(&p->guess_extras);
     }
     solver_discard(r->solver);
     map_release(&r->projects);
@@ -52,14 +54,20 @@ static void closed(uv_handle_t *handle)
     job->done(job);
 }
 
+static void cancel_pages(struct pip_project *p)
+{
+    for (size_t i = 0; i < p->source_count; i++)
+        if (p->sources[i].state == PIP_FETCHING)
+            registry_get_cancel(&p->sources[i].get);
+}
+
 /* No more requests; those under way come back cancelled. */
 static void end(struct pip_resolve *r)
 {
     if (!r->ending) {
         r->ending = true;
         for (size_t i = 0; i < r->project_list.n; i++)
-            if (r->project_list.v[i]->state == PIP_FETCHING)
-                registry_get_cancel(&r->project_list.v[i]->get);
+            cancel_pages(r->project_list.v[i]);
         for (size_t i = 0; i < r->fetches.n; i++)
             pip_fetch_cancel(r->fetches.v[i]);
     }

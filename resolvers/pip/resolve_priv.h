@@ -61,14 +61,24 @@ struct pip_release {
     bool asked; /* by the solver */
 };
 
+#define PIP_MAX_INDEXES 16
+
+/* The project's page in one index. */
+struct pip_source {
+    struct pip_project *project;
+    enum pip_state state;
+    struct registry_get get;
+    struct pip_page page;
+    const char *page_url;
+};
+
 struct pip_project {
     struct pip_resolve *resolve;
     struct span name;
     enum pip_state state;
-    struct registry_get get;
     struct err err;
-    struct pip_page page;
-    const char *page_url;
+    struct pip_source *sources; /* the registry, then its extra ones */
+    size_t source_count, sources_left;
     const struct pip_file **sorted; /* by version, newest first */
     struct pip_release *releases;   /* newest first */
     size_t release_count;

@@ -8,7 +8,8 @@
 #include "resolvers/pip/index.h"
 #include "resolvers/pip/name.h"
 
-#define BASE "https://index.example.com/simple/"
+#define BASE  "https://index.example.com/simple/"
+#define EXTRA "https://extra.example.com/"
 
 struct file {
     struct span name;
@@ -17,7 +18,7 @@ struct file {
     size_t len;
     char *metadata;   /* text */
     struct buf entry; /* its object on the page */
-    bool gone, no_ranges, advertised;
+    bool gone, no_ranges, advertised, extra;
 };
 
 struct reply {
@@ -229,6 +230,7 @@ static void file_make(struct world *w, struct span line, struct span headers)
                SPAN_ARG(says_version.ptr ? says_version : version), SPAN_ARG(headers));
     f->metadata = buf_take(&text);
     f->gone = word_value(words, "gone").ptr;
+    f->extra = word_value(words, "extra").ptr;
     f->no_ranges = word_value(words, "noranges").ptr;
     f->advertised = word_value(words, "meta").ptr || word_value(words, "badmeta").ptr;
     if (span_ends(f->name, SPAN(".whl"))) {
@@ -312,6 +314,8 @@ void world_cancel_after(struct world *w, int answers)
 static bool page_answer(struct world *w, struct registry_get *get, struct buf *body)
 {
     struct span name = span_str(get->path);
+    bool extra = span_starts(name, SPAN(EXTRA));
+    name = span_skip(name, extra ? sizeof(EXTRA) - 1 : 0);
     name.len -= name.len > 0;
     const char *raw = map_get(&w->raw_pages, name);
     size_t n = 0;
@@ -325,7 +329,7 @@ static bool page_answer(struct world *w, struct registry_get *get, struct buf *b
     buf_printf(body, "{\"meta\":{\"api-version\":\"1.1\"},\"name\":\"%.*s\",\"files\":[",
                SPAN_ARG(name));
     for (size_t i = 0; i < w->files.n; i++)
-        if (span_eq(w->files.v[i].project, name))
+        if (span_eq(w->files.v[i].project, name) && w->files.v[i].extra == extra)
             buf_printf(body, "%s%s", n++ ? "," : "", buf_cstr(&w->files.v[i].entry));
     buf_str(body, "]}");
     return n > 0;
@@ -379,13 +383,15 @@ static void answer(struct world *w, struct registry_get *get, bool cancelled)
     struct buf body = BUF(32u << 20);
     const char *path = get->path;
     bool url = strncmp(path, "http", 4) == 0;
+    bool page =
+        !url || (strncmp(path, EXTRA, sizeof(EXTRA) - 1) == 0 && path[strlen(path) - 1] == '/');
     err_clear(&get->err);
     get->url = url ? path : arena_printf(w->arena, BASE "%s", path);
     if (cancelled)
         err_set(&get->err, ERR_CANCELLED, "cancelled");
     else if (w->fail_path && strstr(path, w->fail_path))
         err_set(&get->err, w->fail_code, "no answer from index.example.com");
-    else if (!(url ? file_answer(w, get, &body) : page_answer(w, get, &body)))
+    else if (!(page ? page_answer(w, get, &body) : file_answer(w, get, &body)))
         get->status = 404;
     get->body = buf_span(&body);
     get->done(get);
@@ -438,9 +444,16 @@ struct span registry_path_of(const struct registry_client *c, struct span url)
 const struct registry *registry_of(const struct registry_client *c)
 {
     static const char *const urls[] = {BASE};
-    static const struct registry r = {.manager = "pip", .urls = urls, .url_count = 1};
-    (void)c;
-    return &r;
+    static const struct registry_extra extra[] = {{"@scope", "https://not.asked.example.com/"},
+                                                  {NULL, EXTRA}};
+    static const struct registry one = {.manager = "pip", .urls = urls, .url_count = 1};
+    static const struct registry two = {
+        .manager = "pip", .urls = urls, .url_count = 1, .extra = extra, .extra_count = 2};
+    const struct world *w = (const struct world *)(const void *)c;
+    for (size_t i = 0; i < w->files.n; i++)
+        if (w->files.v[i].extra)
+            return &two;
+    return &one;
 }
 
 /* The resolver's side. */
@@ -517,4 +530,26 @@ void world_result_release(struct world_result *r)
 {
     json_decref(r->lock);
     json_decref(r->warnings);
+}
+
+static void located(struct locate_job *job)
+{
+    struct world *w = job->ctx;
+    w->done = true;
+}
+
+char *world_locate(struct world *w, const json_t *package, struct err *err)
+{
+    struct locate_job job = {.package = package,
+                             .registry = (struct registry_client *)(void *)w,
+                             .loop = &w->loop,
+                             .done = located,
+                             .ctx = w};
+    w->done = false;
+    resolver_pip.locate(&job);
+    ck_assert(!w->done);
+    while (!w->done)
+        ck_assert(uv_run(&w->loop, UV_RUN_ONCE) || w->done);
+    *err = job.err;
+    return job.url;
 }

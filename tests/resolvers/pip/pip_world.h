@@ -11,7 +11,8 @@
  * Words after a file's name: yanked=REASON (underscores are spaces), python=SPECIFIERS,
  * time=T, meta (advertised metadata), badmeta (advertised, with a wrong hash), nohash, noranges
  * (the server sends all), pad=N (bytes in front of METADATA), behind=N (bytes behind it),
- * gone (404), name=N, version=V (what its metadata says), corrupt (METADATA is damaged).
+ * extra (in the second index only), gone (404), name=N, version=V (what its metadata says), corrupt
+ * (METADATA is damaged).
  *
  * Answers come from the loop, in an order drawn from `seed`. */
 #ifndef STRATA_TESTS_PIP_WORLD_H
@@ -38,6 +39,9 @@ struct world_result {
 void world_resolve(struct world *w, const char *specs, const struct policy *policy,
                    const json_t *previous, struct world_result *out);
 void world_result_release(struct world_result *r);
+
+/* Where a locked package is; free() it. NULL and *err. */
+char *world_locate(struct world *w, const json_t *package, struct err *err);
 
 /* Cancels after so many answers. */
 void world_cancel_after(struct world *w, int answers);

@@ -4,7 +4,8 @@
 #include "tests/resolvers/pip/pip_world.h"
 #include "tests/test_main.h"
 
-#define W "-py3-none-any.whl"
+#define W     "-py3-none-any.whl"
+#define ZEROS "0000000000000000000000000000000000000000000000000000000000000000"
 
 static const struct {
     const char *claim, *world, *specs, *result; /* an error: its code and a part of its text */
@@ -164,6 +165,11 @@ static const struct {
     {"files of other projects on the page do not count",
      "=a {\"files\":[{\"filename\":\"b-1-py3-none-any.whl\",\"url\":\"x\"}]}\n", "a",
      "unresolvable: has no wheel or sdist of a"},
+    /* more than one index */
+    {"an extra index counts as much as the first one",
+     "a-1" W "\na-2" W " extra\n Requires-Dist: b\nb-1" W "\n", "a", "a==2 b==1"},
+    {"what only the extra one has is found", "a-1" W " extra\n", "a", "a==1"},
+    {"and what neither has is missing", "a-1" W " extra\n", "b", "package_not_found: b"},
     /* direct references */
     {"a URL that is not there is an error", "",
      "a @ https://f.example.com/a-1-py3-none-any.whl#sha256="
@@ -395,6 +401,30 @@ START_TEST(warnings_name_what_was_odd)
 }
 END_TEST
 
+START_TEST(a_locked_file_is_found_again)
+{
+    struct world *w = world_new("a-1" W "\na-2" W " extra\n Requires-Dist: b\nb-3" W "\n", 1);
+    struct world_result r;
+    struct err err = {0};
+    size_t i;
+    json_t *p;
+    world_resolve(w, "a", NULL, NULL, &r);
+    json_array_foreach (json_object_get(r.lock, "packages"), i, p) {
+        AUTO_FREE char *url = world_locate(w, p, &err);
+        ck_assert_msg(url != NULL, "%s", err.text);
+        ck_assert_ptr_nonnull(strstr(url, json_get_str(p, "filename")));
+        json_put_str(p, "digest", "sha256:" ZEROS);
+        ck_assert_ptr_null(world_locate(w, p, &err));
+        ck_assert(err.code == ERR_NO_PACKAGE && strstr(err.text, "no longer"));
+        json_put_str(p, "digest", "nonsense");
+        ck_assert_ptr_null(world_locate(w, p, &err));
+        ck_assert_int_eq(err.code, ERR_LOCK_INVALID);
+    }
+    world_result_release(&r);
+    world_free(w);
+}
+END_TEST
+
 START_TEST(specs_that_cannot_be_locked_are_refused_at_once)
 {
     static const char *const bad[] = {
@@ -431,6 +461,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, a_failure_of_what_is_not_needed_harms_nothing);
     tcase_add_test(tc, cancelling_ends_it_at_any_point);
     tcase_add_test(tc, warnings_name_what_was_odd);
+    tcase_add_test(tc, a_locked_file_is_found_again);
     tcase_add_test(tc, specs_that_cannot_be_locked_are_refused_at_once);
     suite_add_tcase(s, tc);
     return s;
