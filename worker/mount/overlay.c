@@ -47,7 +47,7 @@ static bool configure(const struct overlay *o, int fs_fd, bool *too_old, struct 
 {
     for (size_t i = 0; i < o->lower_count; i++)
         if (!set_fd(fs_fd, "lowerdir+", o->lower_fds[i])) {
-            *too_old = i == 0 && errno == EINVAL;
+            *too_old = errno == EINVAL;
             return failed(fs_fd, "lower folder", err);
         }
     if (o->user_ns && !set_flag(fs_fd, "userxattr"))
@@ -56,8 +56,11 @@ static bool configure(const struct overlay *o, int fs_fd, bool *too_old, struct 
         (!set_fd(fs_fd, "upperdir", o->upper_fd) || !set_fd(fs_fd, "workdir", o->work_fd) ||
          (o->is_volatile && !set_flag(fs_fd, "volatile"))))
         return failed(fs_fd, "upper folder", err);
-    if (fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+    if (fsconfig(fs_fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) {
+        /* Before Linux 6.5, options are only collected, and looked at here. */
+        *too_old = errno == EINVAL;
         return failed(fs_fd, "create", err);
+    }
     return true;
 }
 
@@ -116,7 +119,11 @@ static bool mount_either_way(const struct overlay *o, const char *target, struct
     bool too_old = o->one_line;
     if (!o->one_line && mount_by_steps(o, target, &too_old, err))
         return true;
-    return too_old && mount_in_one_line(o, target, err);
+    /* Where the other way is no way either, the first error says more. */
+    if (!too_old || !mount_in_one_line(o, target, o->one_line ? err : NULL))
+        return false;
+    err_clear(err);
+    return true;
 }
 
 bool tmpfs_mount(const char *target, unsigned mode, unsigned long long size_bytes, struct err *err)

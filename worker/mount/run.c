@@ -21,8 +21,8 @@ extern char **environ;
 /* Signals passed on; a handler has nothing else to find the command by. */
 static atomic_int command_pid;
 
-static const int passed_on[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
-                                SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH};
+static const int passed_on[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1,
+                                SIGUSR2, SIGTSTP, SIGCONT, SIGWINCH};
 
 /* The kernel's own (from the terminal) have reached the command as well. */
 static void pass_on(int sig, siginfo_t *info, void *context)

@@ -40,13 +40,14 @@ enum sandbox_role {
 
 struct sandbox_bind {
     const char *from; /* on this machine: a folder or a file */
-    const char *to;   /* absolute, inside; created when missing */
+    const char *to;   /* absolute, inside; made when missing. No folder above it may be a
+                         symbolic link of the base */
     bool writable;
 };
 
 /* A file made before the command starts, owned by its root. */
 struct sandbox_file {
-    const char *path; /* absolute, inside; folders are created */
+    const char *path; /* absolute, inside, as sandbox_bind.to */
     struct span bytes;
     mode_t mode;
 };
