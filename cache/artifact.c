@@ -160,6 +160,10 @@ static json_t *make_recipe(const struct artifact *a)
         for (size_t k = 0; k < l->segment_count; k++)
             json_array_append_new(segments, segment_json(&l->segments[k]));
         json_put_int(entry, "tar_size", (int64_t)l->tar_size);
+        if (l->segment_count > 1) {
+            json_put_digest(entry, "head", &l->head);
+            json_put_int(entry, "head_size", (int64_t)l->head_size);
+        }
         json_object_set_new(entry, "segments", segments);
         json_array_append_new(layers, entry);
     }

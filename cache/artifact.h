@@ -2,7 +2,9 @@
 /* artifact.h - layers, and the OCI manifest whose SHA-256 is the artifact's digest.
  *
  * A layer is a list of segments followed by the end-of-archive frame; its bytes are put together
- * when somebody reads them, so nothing is stored twice. A big segment is a layer of its own;
+ * when somebody reads them, so nothing is stored twice. Where there are several, one head with
+ * the folders of all takes the place of each one's own, for no name may stand in a layer twice
+ * (containers/storage refuses that). A big segment is a layer of its own;
  * a manager's small ones go into one of BUCKETS by a hash of the package's name, so that where
  * a package goes depends on itself. At most 100 layers: when there would be more, the size at
  * which a segment counts as big doubles until they fit.
@@ -39,6 +41,8 @@ struct layer {
     struct digest blob, tar; /* digest and diff_id */
     uint64_t size, tar_size;
     enum compression compression;
+    struct digest head; /* blob, with several segments */
+    uint64_t head_size;
     size_t segment_count;     /* 0: the layer is a blob of its own */
     struct segment *segments; /* in order */
 };

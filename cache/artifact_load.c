@@ -83,6 +83,9 @@ static bool read_recipe_layer(const json_t *entry, struct layer *l, struct err *
     if (n == 0 || n > MAX_SEGMENTS || tar_size < 0)
         return err_set(err, ERR_CORRUPT, "recipe: a layer without segments");
     l->tar_size = (uint64_t)tar_size;
+    l->head_size = (uint64_t)json_get_int(entry, "head_size", 0);
+    if (n > 1 && !json_get_digest(entry, "head", &l->head))
+        return err_set(err, ERR_CORRUPT, "recipe: a layer without its head");
     l->segments = mem_array(n, sizeof(*l->segments));
     l->segment_count = n;
     for (size_t i = 0; i < n; i++)
@@ -168,6 +171,8 @@ size_t artifact_blobs(const struct artifact *a, struct digest **out)
         const struct layer *l = &a->layers[i];
         if (l->segment_count == 0)
             *VEC_PUSH(&all) = l->blob;
+        if (l->segment_count > 1)
+            *VEC_PUSH(&all) = l->head;
         for (size_t k = 0; k < l->segment_count; k++) {
             *VEC_PUSH(&all) = l->segments[k].blob;
             *VEC_PUSH(&all) = l->segments[k].index;
@@ -187,7 +192,7 @@ static bool verify_layer(struct store *s, const struct layer *l, struct err *err
     for (size_t i = 0; i < l->segment_count; i++)
         if (!store_verify_blob(s, &l->segments[i].index, err))
             return false;
-    if (!layer_hash(s, l, &found, err))
+    if (!layer_hash(s, l, true, &found, err))
         return false;
     if (!digest_eq(&found.blob, &l->blob) || found.size != l->size)
         return err_set(err, ERR_CORRUPT, "its bytes are others");

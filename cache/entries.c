@@ -256,6 +256,22 @@ static bool turn_links(struct entry_list *list, struct err *err)
     return true;
 }
 
+/* Folders first, both parts in their order. */
+static void put_folders_first(struct entry_list *list)
+{
+    struct entry_item *sorted = mem_array(list->n + 1, sizeof(*sorted));
+    size_t n = 0;
+    for (size_t i = 0; i < list->n; i++)
+        if (list->v[i].e.type == ENTRY_DIR)
+            sorted[n++] = list->v[i];
+    list->folders = n;
+    for (size_t i = 0; i < list->n; i++)
+        if (list->v[i].e.type != ENTRY_DIR)
+            sorted[n++] = list->v[i];
+    free(list->v);
+    list->v = sorted;
+}
+
 bool entry_list_make(struct entry_list *list, const struct segment_plan *plan, int64_t epoch,
                      struct err *err)
 {
@@ -271,5 +287,8 @@ bool entry_list_make(struct entry_list *list, const struct segment_plan *plan, i
     if (!add_parents(list, err))
         return false;
     qsort(list->v, list->n, sizeof(*list->v), by_path);
-    return refuse_duplicates(list, err) && check_parents(list, err) && turn_links(list, err);
+    if (!refuse_duplicates(list, err) || !check_parents(list, err) || !turn_links(list, err))
+        return false;
+    put_folders_first(list);
+    return true;
 }

@@ -17,6 +17,7 @@ struct entry_item {
 struct entry_list {
     struct entry_item *v; /* in the order of the tar */
     size_t n;
+    size_t folders; /* come first, sorted; then the rest, sorted */
     uint64_t content_bytes;
 };
 

@@ -56,6 +56,9 @@ size_t member_gzip(struct kit *k, struct span plain, char *out, size_t room);
 void gzip_header(char out[GZIP_HEADER_BYTES]);
 void gzip_trailer(char out[GZIP_TRAILER_BYTES], uint32_t crc32, uint64_t size);
 
+/* The same bytes as a piece with this content has, without a packer. */
+void frame_alone(enum compression c, struct span plain, struct buf *out);
+
 /* The compressed end of an archive: two zero blocks. */
 struct span end_frame(enum compression c);
 

@@ -16,6 +16,7 @@ struct layer_reader {
     struct store *store;
     const struct layer *layer;
     size_t segment; /* the next one to be opened */
+    bool headed;    /* the head, if there is one, was opened */
     struct io_map map;
     struct span rest; /* of the map */
     bool ended;
@@ -41,6 +42,20 @@ struct layer_reader *layer_reader_new(struct store *s, const struct layer *l, st
     return NULL;
 }
 
+static bool open_head(struct layer_reader *r, struct err *err)
+{
+    const struct layer *l = r->layer;
+    r->headed = true;
+    if (l->segment_count < 2)
+        return true;
+    if (!store_map_blob(r->store, &l->head, &r->map, err))
+        return false;
+    r->rest = r->map.bytes;
+    return r->rest.len == l->head_size ||
+           err_set(err, ERR_CORRUPT, "a layer's head has %zu bytes instead of %llu", r->rest.len,
+                   (unsigned long long)l->head_size);
+}
+
 static bool open_segment(struct layer_reader *r, struct err *err)
 {
     const struct segment *seg = &r->layer->segments[r->segment++];
@@ -48,15 +63,19 @@ static bool open_segment(struct layer_reader *r, struct err *err)
     io_unmap(&r->map);
     if (!store_map_blob(r->store, &seg->blob, &r->map, err))
         return false;
-    r->rest = r->map.bytes;
-    return r->rest.len == seg->size ||
-           err_set(err, ERR_CORRUPT, "segment %s has %zu bytes instead of %llu",
-                   digest_text(&seg->blob, text), r->rest.len, (unsigned long long)seg->size);
+    if (r->map.bytes.len != seg->size)
+        return err_set(err, ERR_CORRUPT, "segment %s has %zu bytes instead of %llu",
+                       digest_text(&seg->blob, text), r->map.bytes.len,
+                       (unsigned long long)seg->size);
+    r->rest = span_skip(r->map.bytes, r->layer->segment_count > 1 ? seg->head_size : 0);
+    return true;
 }
 
 bool layer_reader_next(struct layer_reader *r, struct span *piece, struct err *err)
 {
     *piece = SPAN("");
+    if (!r->headed && !open_head(r, err))
+        return false;
     while (r->rest.len == 0 && r->segment < r->layer->segment_count)
         if (!open_segment(r, err))
             return false;
@@ -86,75 +105,107 @@ struct measure {
     uint64_t size, tar_size;
     struct unframe *frames;
     char *room;
+    bool check; /* each segment's own digests too */
 };
 
-static bool measure_bytes(struct measure *m, struct span packed, struct hasher *own_tar,
-                          struct err *err)
+/* own: further hashers for packed and unpacked bytes, or NULL; in_layer: these bytes are part
+ * of the layer. */
+static bool measure_bytes(struct measure *m, struct span packed, struct hasher own[2],
+                          bool in_layer, struct err *err)
 {
-    hasher_update(&m->blob, packed);
-    m->size += packed.len;
+    if (in_layer) {
+        hasher_update(&m->blob, packed);
+        m->size += packed.len;
+    }
+    if (own)
+        hasher_update(&own[0], packed);
     unframe_feed(m->frames, packed);
     for (size_t n = 1; n;) {
         if (!unframe_read(m->frames, m->room, HASH_PIECE_BYTES, &n, err))
             return false;
-        hasher_update(&m->tar, span_of(m->room, n));
-        if (own_tar->ctx)
-            hasher_update(own_tar, span_of(m->room, n));
-        m->tar_size += n;
+        if (in_layer)
+            hasher_update(&m->tar, span_of(m->room, n));
+        if (own)
+            hasher_update(&own[1], span_of(m->room, n));
+        m->tar_size += in_layer ? n : 0;
     }
     return true;
 }
 
-static bool check_segment(const struct segment *seg, const struct digest *blob,
-                          const struct digest *tar, struct err *err)
+static bool measure_span(struct measure *m, struct span packed, struct hasher own[2], bool in_layer,
+                         struct err *err)
+{
+    while (packed.len) {
+        struct span piece = span_slice(packed, 0, READ_PIECE_BYTES);
+        packed = span_skip(packed, piece.len);
+        if (!measure_bytes(m, piece, own, in_layer, err))
+            return false;
+    }
+    return true;
+}
+
+static bool check_segment(const struct segment *seg, struct hasher own[2], struct err *err)
 {
     char text[DIGEST_TEXT_SIZE];
-    if (!digest_eq(blob, &seg->blob))
+    struct digest blob = hasher_digest(&own[0]), tar = hasher_digest(&own[1]);
+    if (!digest_eq(&blob, &seg->blob))
         return err_set(err, ERR_CORRUPT, "segment %s: its bytes are others",
                        digest_text(&seg->blob, text));
-    if (!digest_eq(tar, &seg->tar))
+    if (!digest_eq(&tar, &seg->tar))
         return err_set(err, ERR_CORRUPT, "segment %s: unpacks to something else",
                        digest_text(&seg->blob, text));
     return true;
 }
 
 static bool measure_segment(struct measure *m, struct store *s, const struct segment *seg,
-                            struct err *err)
+                            bool with_head, struct err *err)
 {
     AUTO_MAPPED struct io_map map = {0};
-    struct hasher own_blob = {0}, own_tar = {0};
+    struct hasher own[2] = {{0}, {0}};
+    char text[DIGEST_TEXT_SIZE];
     if (!store_map_blob(s, &seg->blob, &map, err))
         return false;
-    hasher_init(&own_blob, HASH_SHA256);
-    hasher_init(&own_tar, HASH_SHA256);
-    bool ok = true;
-    for (struct span rest = map.bytes; ok && rest.len;) {
-        struct span piece = span_slice(rest, 0, READ_PIECE_BYTES);
-        rest = span_skip(rest, piece.len);
-        hasher_update(&own_blob, piece);
-        ok = measure_bytes(m, piece, &own_tar, err);
-    }
-    struct digest blob = hasher_digest(&own_blob), tar = hasher_digest(&own_tar);
-    return ok && unframe_end(m->frames, err) && check_segment(seg, &blob, &tar, err);
+    if (map.bytes.len != seg->size)
+        return err_set(err, ERR_CORRUPT, "segment %s has %zu bytes instead of %llu",
+                       digest_text(&seg->blob, text), map.bytes.len, (unsigned long long)seg->size);
+    for (int i = 0; m->check && i < 2; i++)
+        hasher_init(&own[i], HASH_SHA256);
+    struct span head = span_slice(map.bytes, 0, seg->head_size);
+    bool ok =
+        (!(m->check || with_head) ||
+         measure_span(m, head, m->check ? own : NULL, with_head, err)) &&
+        measure_span(m, span_skip(map.bytes, seg->head_size), m->check ? own : NULL, true, err) &&
+        unframe_end(m->frames, err) && (!m->check || check_segment(seg, own, err));
+    hasher_release(&own[0]);
+    hasher_release(&own[1]);
+    return ok;
+}
+
+static bool measure_blob(struct measure *m, struct store *s, const struct digest *d,
+                         struct err *err)
+{
+    AUTO_MAPPED struct io_map map = {0};
+    return store_map_blob(s, d, &map, err) && measure_span(m, map.bytes, NULL, true, err) &&
+           unframe_end(m->frames, err);
 }
 
 static bool measure_layer(struct measure *m, struct store *s, const struct layer *l,
                           struct err *err)
 {
-    struct hasher none = {0};
+    if (l->segment_count == 0)
+        return measure_blob(m, s, &l->blob, err);
+    if (l->segment_count > 1 && !measure_blob(m, s, &l->head, err))
+        return false;
     for (size_t i = 0; i < l->segment_count; i++)
-        if (!measure_segment(m, s, &l->segments[i], err))
+        if (!measure_segment(m, s, &l->segments[i], l->segment_count == 1, err))
             return false;
-    if (l->segment_count)
-        return measure_bytes(m, end_frame(l->segments[0].compression), &none, err);
-    AUTO_MAPPED struct io_map map = {0};
-    return store_map_blob(s, &l->blob, &map, err) && measure_bytes(m, map.bytes, &none, err) &&
-           unframe_end(m->frames, err);
+    return measure_bytes(m, end_frame(l->compression), NULL, true, err);
 }
 
-bool layer_hash(struct store *s, const struct layer *l, struct layer *found, struct err *err)
+bool layer_hash(struct store *s, const struct layer *l, bool check, struct layer *found,
+                struct err *err)
 {
-    struct measure m = {.room = mem_alloc(HASH_PIECE_BYTES)};
+    struct measure m = {.room = mem_alloc(HASH_PIECE_BYTES), .check = check};
     m.frames = unframe_new(l->compression);
     hasher_init(&m.blob, HASH_SHA256);
     hasher_init(&m.tar, HASH_SHA256);
@@ -173,7 +224,7 @@ static struct digest memo_key(const struct layer *l)
 {
     struct hasher h;
     hasher_init(&h, HASH_SHA256);
-    hasher_update(&h, SPAN("layer-1"));
+    hasher_update(&h, SPAN("layer-2"));
     for (size_t i = 0; i < l->segment_count; i++)
         hasher_update(&h, span_of(l->segments[i].blob.bytes, DIGEST_BYTES));
     return hasher_digest(&h);
@@ -190,7 +241,8 @@ static bool recall(struct store *s, struct layer *l)
     int64_t size = json_get_int(memo, "size", -1), tar_size = json_get_int(memo, "tar_size", -1);
     l->size = (uint64_t)size;
     l->tar_size = (uint64_t)tar_size;
-    return memo && size > 0 && tar_size > 0 && json_get_digest(memo, "blob", &l->blob) &&
+    return memo && size > 0 && tar_size > 0 && json_get_digest(memo, "head", &l->head) &&
+           store_has_blob(s, &l->head, &l->head_size) && json_get_digest(memo, "blob", &l->blob) &&
            json_get_digest(memo, "tar", &l->tar);
 }
 
@@ -201,6 +253,7 @@ static void remember(struct store *s, const struct layer *l)
     struct digest key = memo_key(l);
     json_put_digest(memo, "blob", &l->blob);
     json_put_digest(memo, "tar", &l->tar);
+    json_put_digest(memo, "head", &l->head);
     json_put_int(memo, "size", (int64_t)l->size);
     json_put_int(memo, "tar_size", (int64_t)l->tar_size);
     if (json_canonical(memo, &text, NULL))
@@ -220,7 +273,7 @@ static bool measure_one(struct store *s, struct layer *l, struct err *err)
     if (recall(s, l))
         return true;
     struct layer found;
-    if (!layer_hash(s, l, &found, err))
+    if (!layer_make_head(s, l, err) || !layer_hash(s, l, false, &found, err))
         return false;
     *l = found;
     remember(s, l);

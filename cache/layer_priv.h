@@ -34,8 +34,12 @@ void layer_plan_release(struct layer_plan *plan);
  * several at once. */
 bool layers_measure(struct store *s, struct layer *layers, size_t count, struct err *err);
 
-/* What layers_measure finds by reading; NULL: not wanted. Checks each segment's own digest and
- * that of its tar on the way. */
-bool layer_hash(struct store *s, const struct layer *l, struct layer *found, struct err *err);
+/* What layers_measure finds by reading. check: each segment's own digest and that of its tar,
+ * too. */
+bool layer_hash(struct store *s, const struct layer *l, bool check, struct layer *found,
+                struct err *err);
+
+/* The folders of all segments, as the blob that begins their layer. */
+bool layer_make_head(struct store *s, struct layer *l, struct err *err);
 
 #endif

@@ -75,6 +75,24 @@ static void kit_free(struct kit *k)
     free(k);
 }
 
+void frame_alone(enum compression c, struct span plain, struct buf *out)
+{
+    struct kit *k = kit_new();
+    while (plain.len) {
+        struct span piece = span_slice(plain, 0, PIECE_BYTES);
+        char *room = buf_room(out, PACKED_BYTES);
+        if (!room)
+            break;
+        memcpy(k->raw, piece.ptr, piece.len);
+        k->packed = room;
+        out->len += c == COMPRESS_GZIP
+                        ? member_gzip(k, span_of(k->raw, piece.len), room, PACKED_BYTES)
+                        : frame_zstd(k, piece.len);
+        plain = span_skip(plain, piece.len);
+    }
+    kit_free(k);
+}
+
 void packer_free(struct packer *p)
 {
     if (!p)

@@ -27,7 +27,8 @@
 struct piece {
     struct builder *builder;
     struct pool_task task;
-    uint64_t at; /* which one */
+    uint64_t at;       /* which one */
+    size_t first_item; /* where it begins */
     size_t raw_len;
     char *packed;
     VEC(struct stretch) stretches; /* gzip only */
@@ -213,7 +214,9 @@ static bool add_entry(struct piece *p, struct kit *k, struct buf *header, bool *
     tar_header(header, &item->e);
     assert(!header->overflow && header->len < PIECE_BYTES);
     item->header_bytes = (uint32_t)header->len;
-    *full = p->raw_len > 0 && p->raw_len + header->len + content > PIECE_BYTES;
+    /* Folders have pieces of their own: a layer of several segments has others in their place. */
+    *full = p->raw_len > 0 && (p->raw_len + header->len + content > PIECE_BYTES ||
+                               (p->first_item < b->list.folders && b->item >= b->list.folders));
     if (*full)
         return true;
     memcpy(k->raw + p->raw_len, header->ptr, header->len);
@@ -234,6 +237,7 @@ static bool make_raw(struct piece *p, struct kit *k, struct err *err)
     struct builder *b = p->builder;
     AUTO_BUF struct buf header = BUF(64u << 10);
     bool full = false;
+    p->first_item = b->item;
     while (!full && p->raw_len < PIECE_BYTES && b->item < b->list.n)
         if (b->inside ? !add_part(p, k, err) : !add_entry(p, k, &header, &full, err))
             return false;
@@ -285,6 +289,10 @@ static bool write_piece(struct builder *b, struct piece *p, struct err *err)
         return false;
     for (size_t i = 0; i < p->chunks.n; i++)
         x->packed_bytes += p->chunks.v[i].len;
+    if (p->first_item < b->list.folders) {
+        b->job->segment.head_size += x->packed_bytes;
+        b->job->segment.head_tar_size += x->tar_bytes;
+    }
     return true;
 }
 
@@ -464,6 +472,8 @@ json_t *segment_json(const struct segment *s)
     json_put_int(o, "size", (int64_t)s->size);
     json_put_digest(o, "tar", &s->tar);
     json_put_int(o, "tar_size", (int64_t)s->tar_size);
+    json_put_int(o, "head_size", (int64_t)s->head_size);
+    json_put_int(o, "head_tar_size", (int64_t)s->head_tar_size);
     json_put_digest(o, "index", &s->index);
     json_put_digest(o, "layer_blob", &s->layer_blob);
     json_put_digest(o, "layer_tar", &s->layer_tar);
@@ -490,7 +500,9 @@ bool segment_from_json(const json_t *json, struct segment *out)
     return (out->compression == COMPRESS_GZIP || span_eq(compression, SPAN("zstd"))) &&
            json_get_digest(json, "blob", &out->blob) && get_size(json, "size", &out->size) &&
            json_get_digest(json, "tar", &out->tar) && get_size(json, "tar_size", &out->tar_size) &&
-           json_get_digest(json, "index", &out->index) &&
+           get_size(json, "head_size", &out->head_size) && out->head_size <= out->size &&
+           get_size(json, "head_tar_size", &out->head_tar_size) &&
+           out->head_tar_size <= out->tar_size && json_get_digest(json, "index", &out->index) &&
            json_get_digest(json, "layer_blob", &out->layer_blob) &&
            json_get_digest(json, "layer_tar", &out->layer_tar) &&
            get_size(json, "layer_size", &out->layer_size) &&

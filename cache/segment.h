@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* segment.h - one package's finished part of a layer: a canonical tar, compressed once.
  *
- * The tar (POSIX.1-2001 ustar, pax records only where a field does not fit) is sorted by path,
- * has no end-of-archive blocks, uid and gid as the entry says, and mtimes clamped to
- * SOURCE_DATE_EPOCH. It is cut at entry boundaries into pieces of about 8 MiB (an entry larger
- * than that is cut inside), each compressed as an independent zstd frame (level 3) or gzip
- * member; with gzip, an entry that comes as a raw deflate stream is spliced in as a member of
- * its own with nothing recompressed. Where the cuts are depends on the entries alone: same
- * entries, same bytes, at any number of threads.
+ * The tar (POSIX.1-2001 ustar, pax records only where a field does not fit) has the folders
+ * first, then the rest, both sorted by path. It has no end-of-archive blocks, uid and gid as the
+ * entry says, and mtimes clamped to SOURCE_DATE_EPOCH. It is cut at entry boundaries into pieces of
+ * about 8 MiB (an entry larger than that is cut inside), each compressed as an independent zstd
+ * frame (level 3) or gzip member; with gzip, an entry that comes as a raw deflate stream is spliced
+ * in as a member of its own with nothing recompressed. Where the cuts are depends on the entries
+ * alone: same entries, same bytes, at any number of threads.
  *
  * Folders above an entry that are not listed are added (0755, root).
  *
@@ -78,6 +78,7 @@ struct segment {
     uint64_t size;
     struct digest tar; /* the uncompressed ones */
     uint64_t tar_size;
+    uint64_t head_size, head_tar_size; /* how much of either the folders take */
     struct digest index; /* blob listing the entries (path, type, mode, size, crc32 or target) */
     /* The same segment followed by the end-of-archive frame: a layer of its own. */
     struct digest layer_blob, layer_tar; /* layer digest and diff_id */

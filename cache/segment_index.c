@@ -221,6 +221,19 @@ bool segment_index_parse(struct span bytes, struct segment_index *out, struct er
                    bytes.len - r.rest.len, bytes.len);
 }
 
+/* Do the folders, and pieces of their own, take what the segment says? */
+static bool has_head(const struct segment_index *index, const struct segment *segment)
+{
+    uint64_t tar = 0, packed = 0, folders = 0;
+    for (size_t i = 0; i < index->pieces.n && tar < segment->head_tar_size; i++) {
+        tar += index->pieces.v[i].tar_bytes;
+        packed += index->pieces.v[i].packed_bytes;
+    }
+    for (size_t i = 0; i < index->entries.n && index->entries.v[i].type == ENTRY_DIR; i++)
+        folders += index->entries.v[i].header_bytes;
+    return tar == segment->head_tar_size && packed == segment->head_size && folders == tar;
+}
+
 bool segment_index_load(struct store *s, const struct segment *segment, struct segment_index *out,
                         struct err *err)
 {
@@ -229,8 +242,9 @@ bool segment_index_load(struct store *s, const struct segment *segment, struct s
     *out = (struct segment_index){0};
     if (!store_map_blob(s, &segment->index, &map, err) || !segment_index_parse(map.bytes, out, err))
         return err_wrap(err, "segment %s", digest_text(&segment->blob, text));
-    if (out->compression == segment->compression && out->tar_size == segment->tar_size &&
-        out->packed_size == segment->size && out->entries.n == segment->entry_count)
+    if (has_head(out, segment) && out->compression == segment->compression &&
+        out->tar_size == segment->tar_size && out->packed_size == segment->size &&
+        out->entries.n == segment->entry_count)
         return true;
     segment_index_release(out);
     return err_set(err, ERR_CORRUPT, "segment %s: its index is of another one",

@@ -227,7 +227,7 @@ START_TEST(upper_layers_replace_and_remove)
     ck_assert_msg(artifact_export_tar(s, &a, file, &err), "%s", err.text);
     AUTO_BUF struct buf out = BUF(64u << 10);
     if (RUN(&out, "tar", "-tf", file))
-        ck_assert_str_eq(buf_cstr(&out), "a\ndir/\nnew\nwas2\ndir/stays\nwas/\nwas/dir\n");
+        ck_assert_str_eq(buf_cstr(&out), "dir/\na\nnew\nwas2\nwas/\ndir/stays\nwas/dir\n");
     buf_reset(&out);
     if (RUN(&out, "tar", "-xOf", file, "a"))
         ck_assert_str_eq(buf_cstr(&out), "2a");
