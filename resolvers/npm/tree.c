@@ -5,9 +5,10 @@
 #include "resolvers/npm/tree_priv.h"
 
 #define PEER_NEST_MAX 200 /* peers of peers of ... */
-/* Nodes ever made; a tree of 1,300 packages takes 5,000. Peers that conflict in circles can keep
- * npm going for ever. */
-#define NODES_MAX 200000
+/* Peers that conflict in circles can keep npm going for ever. A tree of 1,300 packages makes
+ * 5,000 nodes from 1,000 names, candidates included. */
+#define NODES_MAX_BASE     5000
+#define NODES_MAX_PER_NAME 100
 
 /* The deepest, then the path: kept from when it was queued. */
 struct waiting {
@@ -92,10 +93,9 @@ static struct npm_node *node_for(struct npm_tree *t, struct npm_name *name, stru
         npm_explain_edge(err, e, want->err);
         return NULL;
     }
-    if (t->g->nodes.n > NODES_MAX) {
-        err_set(err, ERR_TOO_LARGE,
-                "more than %d nodes were made for the tree: its peers conflict in circles",
-                NODES_MAX);
+    if (t->g->nodes.n > NODES_MAX_BASE + NODES_MAX_PER_NAME * t->g->name_list.n) {
+        err_set(err, ERR_TOO_LARGE, "%zu candidates were made: peers conflict in circles",
+                t->g->nodes.n);
         return NULL;
     }
     if (want->state == NPM_WANT_UNKNOWN && !t->want(want, t->ctx)) {

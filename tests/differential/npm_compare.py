@@ -62,10 +62,12 @@ def locked(lock):
     return sorted(found)
 
 
-def npm(specs, prefix, cache, more=()):
+def npm(specs, prefix, cache, more=(), seconds=600):
+    """npm never ends on some circles of peers: status 124 after so many seconds."""
     return subprocess.run(
-        ['npm', 'install', '--global', '--prefix', prefix, '--ignore-scripts', '--no-audit',
-         '--no-fund', '--loglevel', 'error', '--cache', cache, *more, *specs],
+        ['timeout', str(seconds), 'npm', 'install', '--global', '--prefix', prefix,
+         '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel', 'error', '--cache', cache,
+         *more, *specs],
         capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 

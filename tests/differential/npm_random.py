@@ -160,7 +160,7 @@ def error_code(stderr):
         words = line.split()
         if words[:3] == ['npm', 'error', 'code'] and len(words) > 3:
             return words[3]
-    return 'CRASH' # npm itself gave up
+    return 'CRASH' # npm itself gave up, or never ended
 
 
 def run(registry, specs, short_forms=True, ours=True):
@@ -170,7 +170,7 @@ def run(registry, specs, short_forms=True, ours=True):
     try:
         prefix = os.path.join(work, 'prefix')
         their = npm_compare.npm(specs, prefix, os.path.join(work, 'cache'),
-                                ['--registry', server.url])
+                                ['--registry', server.url], 100)
         theirs = npm_compare.installed(prefix) if their.returncode == 0 else {
             'error': error_code(their.stderr)}
         if not ours:
