@@ -230,7 +230,7 @@ struct npm_check *npm_can_place(struct npm_graph *g, struct npm_node *dep, struc
         .outer = outer,
         .path = {dep, path},
     };
-    c->verdict = check(g, c);
+    c->verdict = ++g->checks > NPM_CHECKS_MAX ? NPM_CONFLICT : check(g, c);
     if (c->own == NPM_CONFLICT)
         c->own = c->verdict;
     return c;

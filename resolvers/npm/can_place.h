@@ -8,6 +8,10 @@
 
 #include "resolvers/npm/place.h"
 
+/* Peers of peers are checked along every path that leads to them: groups in which each is a
+ * peer of each would take for ever. Past this many checks all are conflicts. */
+#define NPM_CHECKS_MAX 400000
+
 /* Packages whose peers are being checked, innermost first: a cycle ends there. */
 struct npm_peer_path {
     const struct npm_node *dep;

@@ -108,7 +108,8 @@ struct npm_graph {
     VEC(struct npm_node *) nodes; /* all ever made */
     VEC(struct npm_name *) name_list;
     uint64_t marks, order;
-    bool bundles; /* some package brings others in its tarball */
+    bool bundles;  /* some package brings others in its tarball */
+    size_t checks; /* of places, so far */
 };
 
 struct npm_graph *npm_graph_new(void);

@@ -77,13 +77,15 @@ bool npm_node_can_replace(struct npm_graph *g, struct npm_node *n, struct npm_no
     return ok;
 }
 
-static struct npm_node *bundler_of(struct npm_node *n, uint64_t walk)
+#define BUNDLE_WALK_MAX 5000 /* dependents of dependents of ... */
+
+static struct npm_node *bundler_of(struct npm_node *n, uint64_t walk, int depth)
 {
     struct npm_node *parent = n->parent;
-    if (n->walk_mark == walk || !parent)
+    if (n->walk_mark == walk || !parent || depth > BUNDLE_WALK_MAX)
         return NULL;
     n->walk_mark = walk;
-    struct npm_node *above = bundler_of(parent, walk);
+    struct npm_node *above = bundler_of(parent, walk, depth + 1);
     if (above)
         return above;
     for (size_t i = 0; parent->package && i < parent->package->bundled.n; i++)
@@ -91,12 +93,12 @@ static struct npm_node *bundler_of(struct npm_node *n, uint64_t walk)
             return parent;
     /* What only bundled packages use, and lies next to them, came in the same tarball. */
     for (struct npm_edge *e = n->in_first; e; e = e->in_next)
-        if (bundler_of(e->from, walk) == parent)
+        if (bundler_of(e->from, walk, depth + 1) == parent)
             return parent;
     return NULL;
 }
 
 bool npm_node_in_bundle(struct npm_graph *g, struct npm_node *n)
 {
-    return g->bundles && bundler_of(n, ++g->marks) != NULL;
+    return g->bundles && bundler_of(n, ++g->marks, 0) != NULL;
 }

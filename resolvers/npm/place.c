@@ -4,6 +4,7 @@
 #include "resolvers/npm/can_place.h"
 
 #define PEER_DEPTH_MAX 500
+#define NEST_MAX       200 /* folders in folders; a path of Linux ends at 4,096 bytes anyway */
 
 /* One package on its way, and the one whose peer it is. */
 struct placing {
@@ -343,6 +344,13 @@ static bool place(struct npm_graph *g, struct placing *p, int depth, struct err 
         return err_set(err, ERR_TOO_LARGE, "more than %d peers, each a peer of the one before",
                        PEER_DEPTH_MAX);
     p->place = find_place(g, p, &alone);
+    if (g->checks > NPM_CHECKS_MAX)
+        return err_set(err, ERR_TOO_LARGE,
+                       "%.*s: its peers are peers of each other in too many ways",
+                       SPAN_ARG(p->edge->name->text));
+    if (p->place && npm_node_depth(p->place->target) > NEST_MAX)
+        return err_set(err, ERR_TOO_LARGE, "%.*s would lie more than %d folders deep",
+                       SPAN_ARG(p->edge->name->text), NEST_MAX);
     if (!p->place) {
         if (is_mine(g, p))
             return fail_conflict(p, err);

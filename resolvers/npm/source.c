@@ -6,6 +6,7 @@
 #define PACKUMENT_MAX (192u << 20)
 #define DOCUMENT_MAX  (8u << 20)
 #define TTL_MS        (5 * 60 * 1000)
+#define ASKS_MAX      30000        /* documents of one resolution */
 #define POOL_FROM     (256u << 10) /* smaller documents are read where they arrive */
 
 /* Tarballs wait behind metadata, which decides what is needed at all. */
@@ -202,6 +203,8 @@ static void ask_wait(struct ask *a, struct npm_want *want)
     *VEC_PUSH(&a->waiting) = want;
     if (a->state != ASK_NEW)
         return;
+    if (s->all.n > ASKS_MAX && !s->err.code)
+        err_set(&s->err, ERR_TOO_LARGE, "more than %d packages were asked for", ASKS_MAX);
     bool whole = a->kind == ASK_PACKUMENT;
     /* Only full documents tell when versions were published. */
     ask_start(a, path_of(a), whole && !s->o.target->before_ms ? ACCEPT_SHORT : ACCEPT_FULL,
