@@ -337,6 +337,8 @@ struct builder *builder_engine_new(struct engine *e, const struct builder_engine
     if (!engine_http(e, err))
         return NULL;
     engine_discovery(e);
+    struct err ignored; /* a build that needs a sandbox tells why there is none */
+    engine_sandbox_host(e, &ignored);
     struct builder_engine *b = MEM_NEW(struct builder_engine);
     b->base.ops = &ops;
     b->engine = e;

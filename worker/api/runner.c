@@ -363,13 +363,8 @@ static bool finish_in(struct run *r, struct state *s, struct job *job, struct er
 static void finish_work(struct db_task *t, struct state *s)
 {
     struct run *r = container_of(t, struct run, finish);
-    struct job job = {0};
-    if (finish_in(r, s, &job, &t->problem.err)) {
-        job_release(&r->job);
-        r->job = job;
-    } else {
-        job_release(&job);
-    }
+    AUTO_JOB struct job after = {0};
+    finish_in(r, s, &after, &t->problem.err);
 }
 
 static void count_end(struct run *r)
