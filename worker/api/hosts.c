@@ -38,10 +38,11 @@ static char *ascii_host(const char *url)
 {
     AUTO_URL CURLU *u = curl_url();
     char *host = NULL;
-    if (!u || curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK ||
-        get_ascii_host(u, &host) != CURLUE_OK)
-        return NULL;
-    return host;
+    if (u && curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK &&
+        get_ascii_host(u, &host) == CURLUE_OK)
+        return host;
+    curl_free(host); /* libcurl leaves the name behind when it has no ASCII form */
+    return NULL;
 }
 
 static bool is_alnum(char c)
