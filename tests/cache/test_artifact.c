@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/map.h"
 #include "cache/artifact.h"
 #include "cache/pin.h"
+#include "cache/tar_walk_priv.h"
 #include "cache/unframe.h"
 #include "tests/cache/pack.h"
 #include "tests/test_main.h"
@@ -21,6 +23,36 @@ static char *blob_path(struct store *s, const struct digest *d)
     return mem_printf("%s/blobs/sha256/%.2s/%s", store_path(s), hex, hex);
 }
 
+static bool read_span(void *ctx, char *out, size_t len, size_t *got, struct err *err)
+{
+    struct span *rest = ctx;
+    (void)err;
+    *got = len < rest->len ? len : rest->len;
+    memcpy(out, rest->ptr, *got);
+    *rest = span_skip(*rest, *got);
+    return true;
+}
+
+/* No name stands twice, and what is above a name stands before it. */
+static void assert_names(struct span tar)
+{
+    AUTO_ARENA struct arena *arena = arena_new();
+    AUTO_MAP struct map seen = {0};
+    struct tar_walk w = {.read = read_span, .ctx = &tar};
+    struct tar_record r;
+    struct err err = {0};
+    tar_walk_init(&w);
+    for (bool more = true;;) {
+        ck_assert_msg(tar_walk_next(&w, &r, &more, &err), "%s", err.text);
+        if (!more)
+            break;
+        size_t at = span_find_last_char(r.path, '/');
+        ck_assert(at == r.path.len || map_has(&seen, span_slice(r.path, 0, at)));
+        ck_assert(map_put(&seen, arena_span(arena, r.path), arena));
+    }
+    tar_walk_release(&w);
+}
+
 /* Reads a layer as a puller would: digest, size and diff_id must be the manifest's. */
 static void assert_layer(struct store *s, const struct layer *l)
 {
@@ -30,6 +62,7 @@ static void assert_layer(struct store *s, const struct layer *l)
     uint64_t size = 0, tar_size = 0;
     struct layer_reader *r = layer_reader_new(s, l, &err);
     struct unframe *u = unframe_new(l->compression);
+    AUTO_BUF struct buf whole = BUF(64 * MIB);
     ck_assert_msg(r != NULL, "%s", err.text);
     hasher_init(&blob, HASH_SHA256);
     hasher_init(&tar, HASH_SHA256);
@@ -42,6 +75,7 @@ static void assert_layer(struct store *s, const struct layer *l)
         for (size_t n = 1; n; tar_size += n) {
             ck_assert_msg(unframe_read(u, room, sizeof(room), &n, &err), "%s", err.text);
             hasher_update(&tar, span_of(room, n));
+            buf_append(&whole, span_of(room, n));
         }
     } while (piece.len);
     ck_assert(unframe_end(u, &err));
@@ -49,6 +83,7 @@ static void assert_layer(struct store *s, const struct layer *l)
     ck_assert(digest_eq(&got_blob, &l->blob) && digest_eq(&got_tar, &l->tar));
     ck_assert_uint_eq(size, l->size);
     ck_assert_uint_eq(tar_size, l->tar_size);
+    assert_names(buf_span(&whole));
     unframe_free(u);
     layer_reader_free(r);
 }
