@@ -62,7 +62,7 @@ static bool attach_sources(struct building *b, struct err *err)
     for (size_t i = 0; i < s->n; i++) {
         if (s->v[i].kind > SOURCE_UPPER || s->v[i].tree_fd < 0)
             continue;
-        char name[16];
+        char name[24];
         snprintf(name, sizeof(name), "m%zu", i);
         path_at(b, name, b->attached[i]);
         if (mkdirat(b->at_fd, name, 0755) < 0)
