@@ -243,7 +243,12 @@ bool npm_spec_parse(struct arena *a, struct span arg, struct npm_spec *out, stru
     size_t at = 1 + span_find_char(span_skip(arg, 1), '@');
     struct span name = span_slice(arg, 0, at);
     bool path = name.ptr[0] != '@' && (span_has(name, '/') || is_archive_name(name));
-    if (scheme_length(arg) || is_scp_git(arg) || path) {
+    if (is_scp_git(arg)) {
+        out->text = span_trim(arg);
+        out->kind = NPM_SPEC_GIT;
+        return true;
+    }
+    if (scheme_length(arg) || path) {
         out->text = span_trim(arg);
     } else {
         out->name = name;
