@@ -56,7 +56,8 @@ static void add_range(struct http_request *r)
     if (!r->resuming) {
         buf_printf(&range, "bytes=%s", r->get.range);
     } else {
-        buf_printf(&range, "bytes=%llu-", (unsigned long long)(r->range_first + r->body_len));
+        uint64_t from = r->range_first + r->body_len;
+        buf_printf(&range, "bytes=%llu-", (unsigned long long)from);
         if (r->range_last != UINT64_MAX)
             buf_printf(&range, "%llu", (unsigned long long)r->range_last);
         add_header(r, "If-Range", r->validator);

@@ -47,7 +47,7 @@ static bool split_authority(struct span authority, struct url_parts *out)
     if (find_any(authority, "\\\"<>^`{|}") < authority.len) /* readers of URLs differ on these */
         return false;
     span_cut_last_char(authority, '@', &out->userinfo, &authority);
-    size_t host_end = authority.len;
+    size_t host_end;
     if (authority.len && authority.ptr[0] == '[')
         host_end = span_find_char(authority, ']') + 1;
     else

@@ -402,6 +402,19 @@ static void start_resolve(struct build_manager *m, const json_t *specs)
 
 /* ---- the beginning ----------------------------------------------------------------------- */
 
+/* Connections that will be needed are opened while the specs are still being looked at: the
+ * registry's, and that of the files where the client tells it. */
+static void connect_ahead(struct build_manager *m)
+{
+    const json_t *details = discovery_details(engine_discovery(m->build->engine), m->ops->manager);
+    const char *files = json_get_str(details, "files_host");
+    registry_preconnect(m->registry, NULL);
+    if (files) {
+        AUTO_FREE char *url = mem_printf("https://%s/", files);
+        registry_preconnect(m->registry, url);
+    }
+}
+
 static bool open_registry(struct build_manager *m, struct err *err)
 {
     struct build *b = m->build;

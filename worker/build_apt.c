@@ -326,8 +326,7 @@ static const char *deb_url(const struct build *b, const json_t *package)
     const char *suite = json_get_str(package, "suite"), *origin = json_get_str(package, "origin");
     size_t i;
     json_t *source;
-    json_array_foreach(json_object_get(details, "sources"), i, source)
-    {
+    json_array_foreach (json_object_get(details, "sources"), i, source) {
         const char *uri = json_get_str(source, "uri"), *its = json_get_str(source, "suite");
         if (uri && its && suite && origin && strcmp(its, suite) == 0)
             return arena_printf(b->arena, "%s%s%s", uri,

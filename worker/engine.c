@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/engine.h"
 
+#include <stdlib.h>
+
 bool engine_open(struct engine *e, uv_loop_t *loop, const struct engine_options *options,
                  struct err *err)
 {
@@ -30,6 +32,7 @@ struct http_client *engine_http(struct engine *e, struct err *err)
             .log = e->log,
             .user_agent = "strata/" STRATA_VERSION,
             .offline = e->options.offline,
+            .extra_ca_file = getenv("NODE_EXTRA_CA_CERTS"),
             .credentials = credentials_lookup,
             .credentials_ctx = discovery_credentials(engine_discovery(e)),
         };

@@ -41,7 +41,8 @@ static int init_run(struct cli *c)
         err_set(&err, ERR_CONFLICT, "%s is there already and stays as it is", file);
         return cli_fail(c, &err);
     }
-    bool ok = fd >= 0 ? io_write_all(fd, span_of(starter_file, sizeof(starter_file) - 1), &err) : err_sys(&err, "%s", file);
+    bool ok = fd >= 0 ? io_write_all(fd, span_of(starter_file, sizeof(starter_file) - 1), &err)
+                      : err_sys(&err, "%s", file);
     if (fd >= 0)
         close(fd);
     if (!ok)

@@ -103,7 +103,9 @@ static void tell(struct progress *p)
     size_t n = build_progress(p->build, &list);
     for (size_t i = 0; i < n; i++) {
         char text[64];
-        if (list[i].phase == p->told[i] || list[i].phase == PHASE_WAITING)
+        /* Nothing had to be made: there is nothing to tell. */
+        if (list[i].phase == p->told[i] || list[i].phase == PHASE_WAITING ||
+            (list[i].phase == PHASE_DONE && list[i].units == 0))
             continue;
         p->told[i] = list[i].phase;
         describe(&list[i], text, sizeof(text));
