@@ -429,6 +429,8 @@ static bool open_registry(struct build_manager *m, struct err *err)
         .forbidden = b->request->forbidden,
     };
     m->registry = registry_client_new(e->loop, http, e->store, e->pool, registry, &options, e->log);
+    if (!b->request->lock)
+        connect_ahead(m);
     return true;
 }
 
