@@ -39,6 +39,8 @@ static void check_range(struct arena *a, struct span text, unsigned flags, const
     check(t != NULL);
     semver_range_format(t, &thrice);
     check(span_eq(buf_span(&twice), buf_span(&thrice)));
+    if (!span_eq(buf_span(&once), buf_span(&twice)))
+        return;
     if (v)
         check(semver_range_test(r, v) == semver_range_test(s, v));
     check(semver_range_open(r) == semver_range_open(s));
