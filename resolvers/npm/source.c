@@ -167,6 +167,14 @@ static struct ask *ask_of(struct npm_source *s, struct span name, struct span ve
 
 static void on_answer(struct registry_get *get);
 
+/* What a version is never changes; what latest means does. */
+static bool is_immutable(const struct ask *a)
+{
+    if (a->kind == ASK_TARBALL)
+        return a->about_manifest && a->about_manifest->hash.algo != HASH_NONE;
+    return a->version.len && !span_eq(a->version, SPAN("latest"));
+}
+
 static void ask_start(struct ask *a, const char *path, const char *accept, uint64_t max_bytes)
 {
     a->state = ASK_ASKED;
@@ -175,6 +183,7 @@ static void ask_start(struct ask *a, const char *path, const char *accept, uint6
         .accept = accept,
         .ttl_ms = TTL_MS,
         .max_bytes = max_bytes,
+        .immutable = is_immutable(a),
         .priority = PRIORITY_METADATA,
         .done = on_answer,
         .ctx = a,
@@ -480,7 +489,6 @@ void npm_source_look_inside(struct npm_source *s, const struct npm_manifest *m, 
     a->about = about;
     a->about_manifest = m;
     ask_start(a, arena_str(s->arena, npm_source_origin(s, m)), NULL, NPM_TARBALL_MAX);
-    a->get.immutable = m->hash.algo != HASH_NONE;
 }
 
 void npm_source_detail(struct npm_source *s, const struct npm_manifest *m, npm_detail_fn done,
