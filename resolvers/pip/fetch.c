@@ -104,7 +104,10 @@ static void take_range(struct pip_fetch *f, const struct registry_get *get)
         return;
     }
     switch (pip_remote_step(&f->zip, r->arena, &text, &err)) {
-    case PIP_REMOTE_DONE: take_metadata(f, text); break;
+    case PIP_REMOTE_DONE:
+        f->rel->project->tail_hint = f->zip.needed_tail;
+        take_metadata(f, text);
+        break;
     case PIP_REMOTE_MORE: ask_range(f); break;
     case PIP_REMOTE_BAD: fetch_failed(f, false, err.code, err.text); break;
     }
@@ -195,7 +198,7 @@ void pip_release_want(struct pip_release *rel, bool may_fetch_sdist)
     }
     *VEC_PUSH(&r->fetches) = f;
     f->url = arena_str(r->arena, span_str(url));
-    pip_remote_init(&f->zip, rel->file->size, rel->file->filename);
+    pip_remote_init(&f->zip, rel->file->size, rel->file->filename, p->tail_hint);
     if (!rel->file->wheel)
         ask_sdist(f);
     else if (rel->file->metadata != PIP_METADATA_NONE)

@@ -76,8 +76,9 @@ static bool scan_file(struct jscan *j, struct arena *a, struct span project, str
         scan_member(j, a, key, &f);
     if (jscan_failed(j))
         return false;
-    f.url = span_slice(f.url, 0, span_find_char(f.url, '#'));
-    if (f.url.len == 0)
+    if (f.url.len)
+        f.url = span_slice(f.url, 0, span_find_char(f.url, '#'));
+    if (f.url.len == 0 || f.filename.len == 0)
         page->dropped++;
     else
         pip_page_add(page, &f, project, a);

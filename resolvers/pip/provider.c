@@ -78,7 +78,20 @@ static uint64_t priority(void *ctx, uint32_t package, const struct version_set *
     (void)allowed;
     if (q->project->direct_url.len)
         return 1;
-    return q->singleton ? 2 : 3;
+    if (q->singleton)
+        return 2;
+    switch (solver_bias(r->solver, package)) {
+    case SOLVER_EARLY: return 3;
+    case SOLVER_LATE: return 4;
+    case SOLVER_NO_BIAS: break;
+    }
+    return 5;
+}
+
+static uint32_t project(void *ctx, uint32_t package)
+{
+    const struct pip_resolve *r = ctx;
+    return r->numbers.v[package].base;
 }
 
 /* True: the page is here. */
@@ -301,5 +314,5 @@ static const char *describe(void *ctx, uint32_t package, const struct version_se
 
 struct solver_provider pip_provider(struct pip_resolve *r)
 {
-    return (struct solver_provider){priority, choose, depends, describe, r};
+    return (struct solver_provider){priority, choose, depends, describe, project, r};
 }

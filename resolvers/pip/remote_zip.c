@@ -36,25 +36,32 @@ static enum pip_remote_answer bad(struct err *err, const char *what)
     return PIP_REMOTE_BAD;
 }
 
-void pip_remote_init(struct pip_remote *z, int64_t size, struct span filename)
+/* Big wheels have big directories; fetching their end in one go saves a round trip. What
+ * another release needed is the better guess. A few sizes only: replies are cached by range. */
+static unsigned first_tail(int64_t size, unsigned hint)
 {
-    *z = (struct pip_remote){.filename = filename, .told_size = size};
+    unsigned tail = 8u << 10;
+    if (hint == 0 && size > 8 << 20)
+        hint = 256u << 10;
+    else if (hint == 0 && (size < 0 || size > 256 << 10))
+        hint = size > 1 << 20 ? 128u << 10 : 64u << 10;
+    else if (hint == 0)
+        hint = 32u << 10;
+    while (tail < hint && tail < 256u << 10)
+        tail *= 2;
+    return tail;
 }
 
-/* Big wheels have big directories; fetching their end in one go saves a round trip. */
-static unsigned tail_bytes(int64_t size)
+void pip_remote_init(struct pip_remote *z, int64_t size, struct span filename, unsigned tail_hint)
 {
-    if (size > 8 << 20)
-        return 256u << 10;
-    if (size > 1 << 20)
-        return 128u << 10;
-    return size < 0 || size > 256 << 10 ? 64u << 10 : 24u << 10;
+    *z = (struct pip_remote){
+        .filename = filename, .told_size = size, .tail_bytes = first_tail(size, tail_hint)};
 }
 
 const char *pip_remote_range(const struct pip_remote *z, struct arena *a)
 {
     if (!z->total)
-        return arena_printf(a, "-%u", tail_bytes(z->told_size));
+        return arena_printf(a, "-%u", z->tail_bytes);
     return arena_printf(a, "%llu-%llu", (unsigned long long)z->want_from,
                         (unsigned long long)(z->want_from + z->want_len - 1));
 }
@@ -287,5 +294,7 @@ enum pip_remote_answer pip_remote_step(struct pip_remote *z, struct arena *a, st
         return PIP_REMOTE_MORE;
     if (!find_entry(z, dir, &e))
         return bad(err, "no *.dist-info/METADATA in it");
+    uint64_t from = e.at < d.at && d.at - e.at < 128u << 10 ? e.at : d.at;
+    z->needed_tail = (unsigned)(z->total - from + 512);
     return read_entry(z, &e, a, text, err);
 }

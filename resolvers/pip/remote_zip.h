@@ -37,11 +37,14 @@ struct pip_remote {
     struct pip_piece pieces[PIP_REMOTE_PIECES];
     size_t piece_count;
     uint64_t want_from, want_len; /* of the next request, once total is known */
+    unsigned tail_bytes;          /* of the first request */
+    unsigned needed_tail;         /* how much of the end would have been enough; 0: not known */
 };
 
 enum pip_remote_answer { PIP_REMOTE_DONE, PIP_REMOTE_MORE, PIP_REMOTE_BAD };
 
-void pip_remote_init(struct pip_remote *z, int64_t size, struct span filename);
+/* `tail_hint`: needed_tail of another release of the project; 0: none. */
+void pip_remote_init(struct pip_remote *z, int64_t size, struct span filename, unsigned tail_hint);
 const char *pip_remote_range(const struct pip_remote *z, struct arena *a);
 bool pip_remote_add(struct pip_remote *z, int status, const char *content_range, struct span body,
                     struct arena *a, struct err *err);

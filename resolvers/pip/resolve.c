@@ -75,6 +75,21 @@ static void end(struct pip_resolve *r)
         uv_close((uv_handle_t *)&r->kick, closed);
 }
 
+/* The end says what cannot be, the beginning why: a story that is too long for an error loses
+ * its middle. */
+static void set_explanation(struct err *err, enum err_code code, struct span text)
+{
+    const size_t room = 880;
+    if (text.len <= room) {
+        err_set(err, code, "%.*s", SPAN_ARG(text));
+        return;
+    }
+    struct span head = span_slice(text, 0, room / 2), tail = span_skip(text, text.len - room / 2);
+    head = span_slice(head, 0, span_find_last_char(head, '\n'));
+    tail = span_skip(tail, span_find_char(tail, '\n') < tail.len ? span_find_char(tail, '\n') : 0);
+    err_set(err, code, "%.*s\n...%.*s", SPAN_ARG(head), SPAN_ARG(tail));
+}
+
 /* A lone missing project is worth its own code: no version will help. */
 static void explain(struct pip_resolve *r)
 {
@@ -86,7 +101,7 @@ static void explain(struct pip_resolve *r)
             code = ERR_NO_PACKAGE;
     }
     solver_explain(r->solver, &b);
-    err_set(&r->job->err, code, "%s", buf_cstr(&b));
+    set_explanation(&r->job->err, code, buf_span(&b));
     log_line(r->job->log, LOG_DEBUG, "pip: %s", buf_cstr(&b));
 }
 

@@ -90,9 +90,10 @@ struct pip_project {
     unsigned guess_flags;
     VEC(struct span) guess_extras;
     struct pip_release *guess;
-    size_t expanded; /* extras whose edges have been followed, plus one for none */
-    unsigned tries;  /* releases whose metadata the solver asked for */
-    bool requested;  /* a root */
+    size_t expanded;    /* extras whose edges have been followed, plus one for none */
+    unsigned tail_hint; /* how much of the end of its wheels is worth fetching */
+    unsigned tries;     /* releases whose metadata the solver asked for */
+    bool requested;     /* a root */
     const struct version_set *root_set; /* what the roots ask for */
     unsigned root_flags;
 };

@@ -4,7 +4,8 @@
 #include <assert.h>
 
 #define MAX_CONFLICTS  200000
-#define STEPS_PER_CALL 2000
+#define STEPS_PER_CALL 200
+#define MANY_CONFLICTS 5
 
 enum relation { SATISFIED, CONTRADICTED, OPEN };
 
@@ -282,6 +283,48 @@ static bool is_failure(const struct incompat *c)
     return c->n == 0 || (c->n == 1 && c->terms[0].package == 0 && c->terms[0].positive);
 }
 
+static uint32_t project_of(const struct solver *s, uint32_t package)
+{
+    return s->provider.project && package ? s->provider.project(s->provider.ctx, package) : package;
+}
+
+static void set_bias(struct solver *s, uint32_t package, enum solver_bias bias)
+{
+    struct solver_package *p = package_at(s, package);
+    if (package != 0 && p->bias < bias && (p->bias == SOLVER_NO_BIAS || bias == SOLVER_EARLY)) {
+        p->bias = bias;
+        *VEC_PUSH(&s->biased) = package;
+    }
+}
+
+/* Counts who is refused because of whom. */
+static void record(struct solver *s, uint32_t refused, const struct incompat *c)
+{
+    bool other = false;
+    for (size_t i = 0; i < c->n; i++) {
+        uint32_t package = c->terms[i].package;
+        if (project_of(s, package) == project_of(s, refused))
+            continue;
+        other = true;
+        if (++package_at(s, package)->refusing == MANY_CONFLICTS)
+            set_bias(s, package, SOLVER_LATE);
+    }
+    if (other && ++package_at(s, refused)->refused == MANY_CONFLICTS)
+        set_bias(s, refused, SOLVER_EARLY);
+}
+
+/* Back to before the decision on the package, so that it is made in its new turn. */
+static void reconsider(struct solver *s, uint32_t package)
+{
+    for (size_t i = 0; i < s->assignments.n; i++) {
+        const struct assignment *a = &s->assignments.v[i];
+        if (a->package == package && a->decision) {
+            backtrack(s, a->level - 1);
+            return;
+        }
+    }
+}
+
 /* Learns from a conflict and goes back to where it can be avoided; false: it cannot. */
 static bool resolve_conflict(struct solver *s, struct incompat *c)
 {
@@ -291,6 +334,7 @@ static bool resolve_conflict(struct solver *s, struct incompat *c)
         struct satisfied sat = find_satisfier(s, c);
         const struct assignment *a = &s->assignments.v[sat.at];
         if (a->decision || sat.previous < a->level) {
+            record(s, a->package, c);
             backtrack(s, sat.previous);
             if (learned)
                 incompat_add(s, c);
@@ -402,7 +446,10 @@ static void decide(struct solver *s, uint32_t package, struct span key,
     bool clash = false;
     for (size_t i = 0; i < d->n; i++) {
         const struct incompat *c = dependency_add(s, package, key, around ? around : at, &d->v[i]);
-        clash |= c && clashes(s, c, package);
+        if (c && !clash && clashes(s, c, package)) {
+            clash = true;
+            record(s, package, c);
+        }
     }
     if (clash) {
         enqueue(s, package);
@@ -453,6 +500,8 @@ enum solver_status solver_step(struct solver *s)
             return SOLVER_FAILED;
         if (s->conflicts > MAX_CONFLICTS)
             return SOLVER_TOO_HARD;
+        while (s->biased.n)
+            reconsider(s, s->biased.v[--s->biased.n]);
         enum solver_status status = decide_next(s);
         if (status != SOLVER_MORE)
             return status;
@@ -482,6 +531,7 @@ void solver_discard(struct solver *s)
     VEC_FREE(&s->packages);
     VEC_FREE(&s->assignments);
     VEC_FREE(&s->queue);
+    VEC_FREE(&s->biased);
     arena_free(s->arena);
     free(s);
 }
@@ -495,13 +545,12 @@ bool solver_selected(const struct solver *s, uint32_t package, struct span *key)
     return true;
 }
 
-const struct version_set *solver_allowed(const struct solver *s, uint32_t package)
-{
-    const struct assignment *a = last_of(s, package);
-    return a && a->all.positive ? a->all.set : NULL;
-}
-
 size_t solver_conflicts(const struct solver *s)
 {
     return s->conflicts;
+}
+
+enum solver_bias solver_bias(const struct solver *s, uint32_t package)
+{
+    return package < s->packages.n ? s->packages.v[package].bias : SOLVER_NO_BIAS;
 }

@@ -72,6 +72,9 @@ struct solver_provider {
     /* "numpy 1.22 to 1.26", for explanations, into the arena. */
     const char *(*describe)(void *ctx, uint32_t package, const struct version_set *set,
                             struct arena *a);
+    /* What the package is another name of (an extra's project): conflicts between the two are
+     * no news. NULL: nothing is. */
+    uint32_t (*project)(void *ctx, uint32_t package);
     void *ctx;
 };
 
@@ -92,10 +95,13 @@ enum solver_status solver_step(struct solver *s);
 /* The version selected at the moment; final when solver_step said SOLVER_DONE. */
 bool solver_selected(const struct solver *s, uint32_t package, struct span *key);
 
-/* What is allowed for a package at the moment; NULL: nothing selected asks for it. */
-const struct version_set *solver_allowed(const struct solver *s, uint32_t package);
-
 size_t solver_conflicts(const struct solver *s);
+
+/* For priority(): a package whose choices were refused again and again because of what others
+ * had been decided before should come before them; SOLVER_EARLY it, SOLVER_LATE they. When
+ * that changes, the solver goes back to before its decision. */
+enum solver_bias { SOLVER_NO_BIAS, SOLVER_LATE, SOLVER_EARLY };
+enum solver_bias solver_bias(const struct solver *s, uint32_t package);
 
 /* After SOLVER_FAILED: the derivation, told in sentences, one a line. */
 void solver_explain(struct solver *s, struct buf *out);

@@ -42,6 +42,8 @@ struct assignment {
 struct solver_package {
     int32_t last; /* assignment; -1: none */
     bool queued;
+    unsigned refused, refusing; /* conflicts that hit it, and that it was the reason for */
+    enum solver_bias bias;
     VEC(struct incompat *) incompats;
 };
 
@@ -52,7 +54,8 @@ struct solver {
     size_t root_count;
     VEC(struct solver_package) packages;
     VEC(struct assignment) assignments;
-    VEC(uint32_t) queue; /* packages whose incompatibilities are to be looked at */
+    VEC(uint32_t) biased; /* whose bias has changed */
+    VEC(uint32_t) queue;  /* packages whose incompatibilities are to be looked at */
     unsigned level;
     size_t conflicts;
     const struct incompat *failure;

@@ -10,14 +10,21 @@ static void check_again(const struct pip_metadata *m, struct arena *a)
 {
     AUTO_BUF struct buf b = BUF(4u << 20);
     struct pip_metadata n;
-    buf_printf(&b, "Name: %.*s\nVersion: %.*s\n", SPAN_ARG(m->name), SPAN_ARG(m->version));
+    buf_str(&b, "Name: ");
+    buf_append(&b, m->name);
+    buf_str(&b, "\nVersion: ");
+    buf_append(&b, m->version);
+    buf_char(&b, '\n');
     for (size_t i = 0; i < m->require_count; i++) {
         buf_str(&b, "Requires-Dist: ");
         pip_requirement_text(&m->requires[i], &b);
         buf_char(&b, '\n');
     }
-    for (size_t i = 0; i < m->extra_count; i++)
-        buf_printf(&b, "Provides-Extra: %.*s\n", SPAN_ARG(m->extras[i]));
+    for (size_t i = 0; i < m->extra_count; i++) {
+        buf_str(&b, "Provides-Extra: ");
+        buf_append(&b, m->extras[i]);
+        buf_char(&b, '\n');
+    }
     if (b.overflow)
         return;
     if (!pip_metadata_parse(buf_span(&b), a, &n, NULL) || n.require_count != m->require_count ||

@@ -13,7 +13,7 @@ static enum pip_remote_answer fetch(struct span file, unsigned mode, struct aren
 {
     struct pip_remote z;
     struct err err = {0};
-    pip_remote_init(&z, (int64_t)file.len, SPAN("demo-1.0-py3-none-any.whl"));
+    pip_remote_init(&z, (int64_t)file.len, SPAN("demo-1.0-py3-none-any.whl"), mode * 1000);
     for (int n = 0; n < 32; n++) {
         const char *range = pip_remote_range(&z, a);
         unsigned long long from = 0, to = 0;

@@ -101,7 +101,7 @@ static void sdist_write(struct buf *b, const char *path, struct span data)
     char header[512] = {0};
     snprintf(header, 100, "%s", path);
     snprintf(header + 100, 8, "%07o", 0644u);
-    snprintf(header + 124, 12, "%011zo", data.len);
+    snprintf(header + 124, 12, "%011o", (unsigned)data.len);
     header[156] = '0';
     memcpy(header + 257,
            "ustar\0"

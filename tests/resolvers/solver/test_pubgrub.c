@@ -132,7 +132,7 @@ static const char *describe(void *ctx, uint32_t package, const struct version_se
 
 static enum solver_status solve(struct universe *u, struct solver **out)
 {
-    struct solver_provider p = {priority, choose, depends, describe, u};
+    struct solver_provider p = {priority, choose, depends, describe, NULL, u};
     *out = solver_new(&p, u->releases[0][0].depends, u->releases[0][0].depend_count);
     enum solver_status status;
     do
