@@ -354,7 +354,7 @@ static void write_ready(struct builder *b, struct piece *p, struct err *err)
         b->written++;
         if (ok && b->made_all && b->written == b->made) {
             uv_mutex_unlock(&b->mutex);
-            ok = finish(b, err);
+            finish(b, err); /* the caller looks at err */
             uv_mutex_lock(&b->mutex);
             break;
         }

@@ -162,7 +162,7 @@ static bool hold_file(struct store *s, struct err *err)
     }
     memcpy(s->hold_name, name, sizeof(name));
     s->hold_fd = fd;
-    fd = -1;
+    fd = -1; /* NOLINT(clang-analyzer-deadcode.DeadStores): its cleanup reads it */
     atomic_store(&s->hold_start_ns, stat_mtime_ns(&st));
     return true;
 }
