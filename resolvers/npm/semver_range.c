@@ -458,7 +458,7 @@ struct semver_range *semver_range_parse(struct arena *a, struct span text, unsig
         return NULL;
     for (size_t i = 0; i < text.len; i++) {
         bool blank = text.ptr[i] == ' ' || (text.ptr[i] >= '\t' && text.ptr[i] <= '\r');
-        if (!blank || blanks_joined[n - 1] != ' ')
+        if (!blank || (n && blanks_joined[n - 1] != ' '))
             blanks_joined[n++] = blank ? ' ' : text.ptr[i];
         branches += text.ptr[i] == '|';
     }
