@@ -137,7 +137,7 @@ int main(int argc, char **argv)
         else if (at + 1 < argc && strcmp(argv[at], "--home") == 0)
             home = argv[++at];
         else if (at + 1 < argc && strcmp(argv[at], "--times") == 0)
-            times = atoi(argv[++at]);
+            times = (int)strtol(argv[++at], NULL, 10);
         else
             break;
     }
