@@ -38,7 +38,8 @@ static int compare_rows(const void *a, const void *b, void *text)
 
 static bool append_rows(rows_t *rows, struct span text, struct buf *out)
 {
-    qsort_r(rows->v, rows->n, sizeof(*rows->v), compare_rows, (void *)(uintptr_t)text.ptr);
+    if (rows->n)
+        qsort_r(rows->v, rows->n, sizeof(*rows->v), compare_rows, (void *)(uintptr_t)text.ptr);
     return buf_append(out, span_of(rows->v, rows->n * sizeof(*rows->v)));
 }
 

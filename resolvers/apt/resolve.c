@@ -63,7 +63,8 @@ static bool make_lock(struct apt_resolve *r, struct apt_universe *u, struct span
     bool ok = true;
     for (size_t i = 0; i < u->names.n; i++)
         *VEC_PUSH(&names) = u->names.v[i].value;
-    qsort(names.v, names.n, sizeof(*names.v), by_name);
+    if (names.n)
+        qsort(names.v, names.n, sizeof(*names.v), by_name);
     for (size_t i = 0; i < names.n && ok; i++) {
         struct apt_name *n = names.v[i];
         if (n->installed && !n->chosen)

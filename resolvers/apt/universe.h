@@ -71,7 +71,8 @@ struct apt_universe *apt_universe_new(struct apt_list *lists, size_t list_count,
 void apt_universe_free(struct apt_universe *u); /* NULL is fine */
 
 /* Never NULL; a name nobody has gives one without versions. */
-struct apt_name *apt_universe_name(struct apt_universe *u, struct span name);
+struct apt_name *apt_universe_name(struct apt_universe *u, struct span name)
+    __attribute__((returns_nonnull));
 void apt_universe_providers(struct apt_universe *u, struct apt_name *n);
 
 /* The installed packages that were made from a source package. */
