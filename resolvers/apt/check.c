@@ -99,6 +99,7 @@ bool apt_choose(struct apt_universe *u, const struct apt_request *requests, size
     if (err->code != ERR_UNRESOLVABLE)
         return false;
     struct err first = *err;
+    err_clear(err);
     if (apt_solve(u, requests, count, err))
         return true;
     /* The walk's own words name the chain that led there, when libsolv has none. */

@@ -112,6 +112,8 @@ bool apt_release_verify(struct span signed_text, const char *const *keyrings, si
     size_t n = 4, k = 0;
     if (count == 0 || count > MAX_KEYRINGS)
         return err_set(err, ERR_SIGNATURE, "the source has no keyring; write Signed-By");
+    if (!span_starts(signed_text, SPAN("-----BEGIN PGP SIGNED MESSAGE-----")))
+        return err_set(err, ERR_SIGNATURE, "it is not signed");
     for (; ok && k < count; k++) {
         ok = usable_keyring(keyrings[k], paths[k], sizeof(paths[k]), &copied[k], err);
         argv[n++] = "--keyring";

@@ -153,6 +153,19 @@ static void upgrade_siblings(struct walk *w, const struct apt_version *v)
     }
 }
 
+/* What a version that was chosen brings along and drives out. */
+static bool follow(struct walk *w, struct apt_version *v)
+{
+    w->depth++;
+    bool ok = make_room(w, v, v->conflicts) && make_room(w, v, v->breaks) &&
+              install_groups(w, v, v->pre_depends, "pre-depends on") &&
+              install_groups(w, v, v->depends, "depends on");
+    if (ok)
+        upgrade_siblings(w, v);
+    w->depth--;
+    return ok;
+}
+
 static bool mark(struct walk *w, struct apt_version *v)
 {
     struct apt_name *n = v->name;
@@ -164,14 +177,7 @@ static bool mark(struct walk *w, struct apt_version *v)
     if (n->removed || w->depth >= MAX_DEPTH || w->trail.n >= MAX_MARKS)
         return false;
     set_state(w, n, v, false);
-    w->depth++;
-    bool ok = make_room(w, v, v->conflicts) && make_room(w, v, v->breaks) &&
-              install_groups(w, v, v->pre_depends, "pre-depends on") &&
-              install_groups(w, v, v->depends, "depends on");
-    if (ok)
-        upgrade_siblings(w, v);
-    w->depth--;
-    return ok;
+    return follow(w, v);
 }
 
 /* ---- what was asked for ------------------------------------------------------------------------
@@ -251,9 +257,17 @@ bool apt_walk(struct apt_universe *u, const struct apt_request *requests, size_t
             *VEC_PUSH(&roots) = v;
         }
     }
-    for (size_t i = 0; ok && i < roots.n; i++) {
+    /* All that was asked for is there before the first dependency is looked at, so that it
+     * satisfies what it can. */
+    size_t fresh = 0;
+    for (size_t i = 0; i < roots.n; i++)
+        if (roots.v[i]->name->chosen != roots.v[i]) {
+            set_state(&w, roots.v[i]->name, roots.v[i], false);
+            roots.v[fresh++] = roots.v[i];
+        }
+    for (size_t i = 0; ok && i < fresh; i++) {
         err_clear(&why);
-        if (!mark(&w, roots.v[i])) {
+        if (!follow(&w, roots.v[i])) {
             *err = why;
             if (!why.code)
                 err_set(err, ERR_UNRESOLVABLE, "a package asked for excludes it");

@@ -181,13 +181,41 @@ START_TEST(corners_are_searched_and_conflicts_told_in_words)
     struct apt_request r = {span_str(corners[_i].ask), SPAN(""), SPAN("")};
     bool ok = apt_choose(s.u, &r, 1, &err);
     if (corners[_i].want) {
-        ck_assert_msg(ok, "%s", err.text);
+        ck_assert_msg(ok && err.code == ERR_NONE, "%s", err.text);
         ck_assert_str_eq(outcome(&s), corners[_i].want);
     } else {
         ck_assert(!ok && err.code == ERR_UNRESOLVABLE);
         ck_assert_msg(strstr(err.text, corners[_i].words), "%s", err.text);
     }
     close_scene(&s);
+}
+END_TEST
+
+static const struct {
+    const char *list, *first, *second, *want;
+} pairs[] = {
+    /* What was asked for satisfies what it can, wherever it stands in the request. */
+    {P("n", "1", "Depends: mb | m\n") P("ma", "1", "Provides: m\nConflicts: m\n")
+         P("mb", "1", "Provides: m\nConflicts: m\n"),
+     "n", "ma", "ma=1 n=1"},
+    {P("x", "1", "Depends: a | b\n") P("a", "1", "") P("b", "1", "") P("c", "1", "Conflicts: a\n"),
+     "x", "c", "b=1 c=1 x=1"},
+};
+
+START_TEST(requests_are_looked_at_together)
+{
+    struct scene s;
+    for (int turn = 0; turn < 2; turn++) {
+        struct err err = {0};
+        open_scene(&s, pairs[_i].list, NULL, NULL);
+        struct apt_request r[2] = {{span_str(pairs[_i].first), SPAN(""), SPAN("")},
+                                   {span_str(pairs[_i].second), SPAN(""), SPAN("")}};
+        struct apt_request turned[2] = {r[1], r[0]};
+        bool ok = apt_choose(s.u, turn ? turned : r, 2, &err);
+        ck_assert_msg(ok && err.code == ERR_NONE, "%s", err.text);
+        ck_assert_str_eq(outcome(&s), pairs[_i].want);
+        close_scene(&s);
+    }
 }
 END_TEST
 
@@ -198,6 +226,7 @@ Suite *test_suite(void)
     tcase_add_loop_test(tc, the_walk_chooses_as_apt_does, 0, COUNT(cases));
     tcase_add_loop_test(tc, failures_name_the_package_and_the_cause, 0, COUNT(failures));
     tcase_add_loop_test(tc, corners_are_searched_and_conflicts_told_in_words, 0, COUNT(corners));
+    tcase_add_loop_test(tc, requests_are_looked_at_together, 0, COUNT(pairs));
     suite_add_tcase(s, tc);
     return s;
 }
