@@ -211,14 +211,42 @@ static void split_done(struct pool_task *t)
     finish(container_of(t, struct install, task));
 }
 
-/* dpkg's own words: the last lines that say "error". */
+/* dpkg's progress: what says nothing of a failure. */
+static bool is_progress(struct span line)
+{
+    static const struct span words[] = {
+        SPAN_INIT("Setting up "),
+        SPAN_INIT("Unpacking "),
+        SPAN_INIT("Preparing to unpack "),
+        SPAN_INIT("Selecting "),
+        SPAN_INIT("(Reading "),
+        SPAN_INIT("Processing triggers "),
+        SPAN_INIT("Removing "),
+        SPAN_INIT("Errors were encountered "),
+    };
+    for (size_t i = 0; i < COUNT(words); i++)
+        if (span_starts(line, words[i]))
+            return true;
+    return span_trim(line).len == 0;
+}
+
+/* dpkg's own words: its first error, the script's last words before it, and the reason after. */
 static void explain(struct install *i)
 {
-    AUTO_BUF struct buf why = BUF(700);
-    struct span rest = buf_span(&i->tail), line;
-    while (span_next_line(&rest, &line))
-        if (span_find(line, SPAN("rror")) < line.len)
-            buf_printf(&why, "%s%.*s", why.len ? "; " : "", SPAN_ARG(line));
+    AUTO_BUF struct buf why = BUF(350);
+    struct span rest = buf_span(&i->tail), line, before[2] = {SPAN(""), SPAN("")};
+    bool found = false;
+    while (span_next_line(&rest, &line) && !(found = span_starts(line, SPAN("dpkg: error ")))) {
+        before[0] = before[1];
+        before[1] = is_progress(line) ? SPAN("") : span_slice(line, 0, 120);
+    }
+    for (size_t k = 0; k < COUNT(before); k++)
+        if (before[k].len)
+            buf_printf(&why, "%.*s; ", SPAN_ARG(span_trim(before[k])));
+    if (found)
+        buf_printf(&why, "%.*s", SPAN_ARG(span_slice(line, 0, 120)));
+    if (found && span_next_line(&rest, &line) && !is_progress(line))
+        buf_printf(&why, "%.*s", SPAN_ARG(span_slice(line, 0, 100)));
     if (why.len)
         err_wrap(&i->err, "%s", buf_cstr(&why));
 }
