@@ -109,8 +109,9 @@ static enum solver_answer page_of(struct pip_project *p)
 }
 
 /* After some vain tries the next ones are fetched together, so that going back over hundreds
- * of releases costs few round trips. */
-static void look_ahead(struct pip_release *rel, const struct version_set *allowed)
+ * of releases costs few round trips. What is allowed at the moment says little about what will
+ * be next: another package that goes back, too, may allow one release at a time. */
+static void look_ahead(struct pip_release *rel)
 {
     struct pip_project *p = rel->project;
     unsigned more = p->tries < 2 ? 0 : p->tries > 24 ? 48 : p->tries * 2;
@@ -118,7 +119,7 @@ static void look_ahead(struct pip_release *rel, const struct version_set *allowe
         struct pip_release *next = &p->releases[i];
         pip_release_judge(next);
         if (!next->file || next->yanked || next->version.prerelease ||
-            !version_set_has(allowed, next->version.key))
+            !version_set_has(p->root_set, next->version.key))
             continue;
         pip_release_want(next, false);
         more--;
@@ -137,7 +138,7 @@ static enum solver_answer take_choice(struct pip_release *rel, struct solver_cho
 {
     c->key = rel->version.key;
     c->around = around(rel);
-    look_ahead(rel, c->allowed);
+    look_ahead(rel);
     return SOLVER_KNOWN;
 }
 

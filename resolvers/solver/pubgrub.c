@@ -349,13 +349,32 @@ static bool resolve_conflict(struct solver *s, struct incompat *c)
     return false;
 }
 
+static void enter_level(struct solver *s)
+{
+    s->level_ids.n = ++s->level;
+    *VEC_PUSH(&s->level_ids) = ++s->last_id;
+}
+
+static bool still_impossible(const struct solver *s, const struct incompat *c)
+{
+    return c->skip_id && c->skip_level <= s->level && s->level_ids.v[c->skip_level] == c->skip_id;
+}
+
+static void mark_impossible(const struct solver *s, struct incompat *c, uint32_t package)
+{
+    c->skip_level = last_of(s, package)->level;
+    c->skip_id = s->level_ids.v[c->skip_level];
+}
+
 /* All but one term true: the last one must be false. Returns true on a conflict. */
 static bool look_at(struct solver *s, struct incompat *c)
 {
     size_t open = SIZE_MAX;
+    if (still_impossible(s, c))
+        return false;
     for (size_t i = 0; i < c->n; i++) {
         switch (relate_now(s, c->terms[i])) {
-        case CONTRADICTED: return false;
+        case CONTRADICTED: mark_impossible(s, c, c->terms[i].package); return false;
         case SATISFIED: break;
         case OPEN:
             if (open != SIZE_MAX)
@@ -455,7 +474,7 @@ static void decide(struct solver *s, uint32_t package, struct span key,
         enqueue(s, package);
         return;
     }
-    s->level++;
+    enter_level(s);
     struct assignment *a = assign(s, (struct term){package, true, at}, NULL);
     a->decision = true;
     a->depends = d->v;
@@ -517,6 +536,7 @@ struct solver *solver_new(const struct solver_provider *p, const struct solver_d
     s->arena = arena_new();
     s->root = root;
     s->root_count = root_count;
+    *VEC_PUSH(&s->level_ids) = ++s->last_id;
     struct term t = {0, false, version_set_one(s->arena, SPAN(""))};
     incompat_add(s, incompat_new(s, CAUSE_ROOT, &t, 1));
     return s;
@@ -532,6 +552,7 @@ void solver_discard(struct solver *s)
     VEC_FREE(&s->assignments);
     VEC_FREE(&s->queue);
     VEC_FREE(&s->biased);
+    VEC_FREE(&s->level_ids);
     arena_free(s->arena);
     free(s);
 }

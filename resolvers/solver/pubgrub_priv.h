@@ -23,6 +23,10 @@ struct incompat {
     const struct incompat *left, *right; /* of a derived one */
     bool told;
     unsigned uses, line; /* while explaining */
+    /* It was found impossible when the level `skip_level` had the number `skip_id`: it stays so
+     * until that level is left. */
+    unsigned skip_level;
+    uint64_t skip_id;
     size_t n;
     struct term terms[];
 };
@@ -57,6 +61,8 @@ struct solver {
     VEC(uint32_t) biased; /* whose bias has changed */
     VEC(uint32_t) queue;  /* packages whose incompatibilities are to be looked at */
     unsigned level;
+    VEC(uint64_t) level_ids; /* a number for each level, new each time it is entered */
+    uint64_t last_id;
     size_t conflicts;
     const struct incompat *failure;
 };
