@@ -394,10 +394,13 @@ static void finish_done(struct db_task *t)
     }
     log_line(r->runner->o.log, LOG_ERROR, "build %s: its end cannot be written: %s", r->job.id,
              err->text);
-    if (!err_retryable(err->code) && !r->hopeless) {
-        r->hopeless = true; /* the result itself cannot be kept: that is a failure of the build */
+    bool vanished = err->code == ERR_CORRUPT; /* collected before a session could hold it */
+    if ((vanished || !err_retryable(err->code)) && !r->hopeless) {
+        r->hopeless = true; /* the result cannot be kept: that is a failure of the build */
         r->build.err = *err;
         err_wrap(&r->build.err, "the result cannot be recorded");
+        end_run(r);
+        return;
     }
     r->beat_ms = io_monotonic_ms(); /* the tick tries again */
 }
