@@ -223,6 +223,29 @@ class Bytes(StrataCase):
         self.assertNotEqual(self.run_env("verify").returncode, 0)
 
 
+class Keeping(StrataCase):
+    def test_what_is_pinned_stays_and_the_rest_goes(self):
+        pinned, loose = self.build(["alpha"]), self.build(["beta"])
+        self.assertEqual(self.ok("pin", "session-1", pinned), pinned)
+        would = json.loads(self.ok("gc", "--json", "--dry-run", "--grace", "0s"))
+        self.assertEqual(would["removed_artifacts"], [loose])
+        self.ok("gc", "--grace", "0s")
+        self.assertEqual([a["digest"] for a in json.loads(self.ok("list", "--json"))], [pinned])
+        self.ok("verify")
+        self.ok("unpin", "session-1")
+        self.ok("gc", "--grace", "0s")
+        self.assertEqual(json.loads(self.ok("list", "--json")), [])
+        self.assertEqual(self.build(["alpha"]), pinned)
+
+    def test_warm_builds_all_and_tells_the_worst(self):
+        good = self.write("good.yaml", ENVIRONMENT)
+        bad = self.write("bad.yaml", ENVIRONMENT.replace("alpha", "nowhere"))
+        done = self.run_env("warm", bad, good)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn(good, done.stdout.decode())
+        self.ok("warm", good)
+
+
 class Words(StrataCase):
     def test_why_diff_list_inspect_sbom(self):
         digest = self.build(["alpha"])

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cmd_keep.c - warm, pin, unpin: what stays in the store. */
+#include <stdio.h>
+
+#include "cache/pin.h"
+#include "worker/cli/cli.h"
+
+/* ---- warm ------------------------------------------------------------------------------------ */
+
+static int warm_one(struct cli *c, const char *file, json_t *rows)
+{
+    struct err err = {0};
+    struct cli_request request;
+    json_t *row = json_object();
+    json_put_str(row, "file", file);
+    json_array_append_new(rows, row);
+    if (!cli_request_open(c, file, &request, &err)) {
+        json_put_str(row, "error", err.text);
+        fprintf(stderr, "build-env: %s (%s)\n", err.text, err_code_name(err.code));
+        return err_exit_status(err.code);
+    }
+    struct build *b = cli_build(c, &request);
+    const struct build_result *r = build_result(b);
+    int status = err_exit_status(r->err.code);
+    if (r->err.code) {
+        json_put_str(row, "error", r->err.text);
+        fprintf(stderr, "build-env: %s: %s (%s)\n", file, r->err.text, err_code_name(r->err.code));
+    } else {
+        json_put_digest(row, "artifact", &r->artifact);
+        json_object_set_new(row, "cached", json_boolean(r->cached));
+        char text[DIGEST_TEXT_SIZE];
+        if (!c->json)
+            printf("%s %s\n", digest_text(&r->artifact, text), file);
+    }
+    build_free(b);
+    cli_request_release(&request);
+    return status;
+}
+
+static int warm_run(struct cli *c)
+{
+    AUTO_JSON json_t *rows = json_array();
+    int worst = 0;
+    if (c->args.operands.n == 0)
+        return cli_usage(c, "warm takes environment files");
+    for (size_t i = 0; i < c->args.operands.n; i++) {
+        int status = warm_one(c, c->args.operands.v[i], rows);
+        worst = status > worst ? status : worst;
+    }
+    if (c->json)
+        cli_print_json(rows);
+    return worst;
+}
+
+const struct cli_command cli_cmd_warm = {
+    .name = "warm",
+    .operands = "FILE…",
+    .summary = "build environments ahead of their use; for cron",
+    .help = "Builds each FILE that is not built already. The exit status is the worst of all.",
+    .options = cli_build_tables,
+    .run = warm_run,
+};
+
+/* ---- pins ------------------------------------------------------------------------------------ */
+
+static int pin_run(struct cli *c)
+{
+    struct err err = {0};
+    struct artifact *a = NULL;
+    int status = 0;
+    char text[DIGEST_TEXT_SIZE];
+    if (c->args.operands.n != 2)
+        return cli_usage(c, "pin takes a session's name and a FILE or DIGEST");
+    if (!cli_artifact(c, c->args.operands.v[1], &a, &status))
+        return status;
+    if (store_pin_put(c->engine.store, span_str(c->args.operands.v[0]), &a->digest, &err))
+        printf("%s\n", digest_text(&a->digest, text));
+    else
+        status = cli_fail(c, &err);
+    artifact_free(a);
+    return status;
+}
+
+const struct cli_command cli_cmd_pin = {
+    .name = "pin",
+    .operands = "SESSION FILE|DIGEST",
+    .summary = "keep an artifact from being collected while a session uses it",
+    .options = cli_build_tables,
+    .run = pin_run,
+};
+
+static int unpin_run(struct cli *c)
+{
+    struct err err = {0};
+    if (c->args.operands.n != 1)
+        return cli_usage(c, "unpin takes a session's name");
+    if (!cli_engine(c, &err) ||
+        !store_pin_drop(c->engine.store, span_str(c->args.operands.v[0]), &err))
+        return cli_fail(c, &err);
+    return 0;
+}
+
+const struct cli_command cli_cmd_unpin = {
+    .name = "unpin",
+    .operands = "SESSION",
+    .summary = "let go of a session's artifact",
+    .run = unpin_run,
+};
