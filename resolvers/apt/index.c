@@ -52,9 +52,10 @@ bool apt_index_build(struct span text, struct buf *out, struct err *err)
     while (names.n < MAX_ROWS && provides.n < MAX_ROWS && control_stanza(&rest, &stanza)) {
         struct span fields = stanza, key, value, package = SPAN(""), provided = SPAN("");
         while (control_field(&fields, &key, &value)) {
-            if (span_eq(key, SPAN("Package")))
+            /* The first one counts, as for whoever reads the stanza. */
+            if (package.len == 0 && span_eq(key, SPAN("Package")))
                 package = value;
-            else if (span_eq(key, SPAN("Provides")))
+            else if (provided.len == 0 && span_eq(key, SPAN("Provides")))
                 provided = value;
         }
         if (package.len == 0)
