@@ -17,17 +17,18 @@
 
 struct arena;
 
-struct arena *arena_new(void);
+struct arena *arena_new(void) MEM_NONNULL;
 void arena_free(struct arena *a); /* NULL is fine */
 
-void *arena_alloc(struct arena *a, size_t size_bytes); /* zeroed, aligned for any type */
-void *arena_array(struct arena *a, size_t count, size_t size_bytes);
+void *arena_alloc(struct arena *a,
+                  size_t size_bytes) MEM_NONNULL; /* zeroed, aligned for any type */
+void *arena_array(struct arena *a, size_t count, size_t size_bytes) MEM_NONNULL;
 size_t arena_used_bytes(const struct arena *a);
 
 #define ARENA_NEW(a, type) ((type *)arena_alloc((a), sizeof(type)))
 
-char *arena_str(struct arena *a, struct span s);        /* NUL-terminated copy */
-struct span arena_span(struct arena *a, struct span s); /* copy, NUL-terminated too */
+char *arena_str(struct arena *a, struct span s) MEM_NONNULL; /* NUL-terminated copy */
+struct span arena_span(struct arena *a, struct span s);      /* copy, NUL-terminated too */
 char *arena_printf(struct arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static inline void arena_free_ptr(struct arena **a)

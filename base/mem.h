@@ -18,11 +18,13 @@
 
 #include "base/span.h"
 
-void *mem_alloc(size_t size_bytes);               /* zeroed */
-void *mem_array(size_t count, size_t size_bytes); /* zeroed, overflow checked */
-void *mem_grow(void *ptr, size_t count, size_t size_bytes);
-char *mem_dup(struct span s);     /* NUL-terminated copy */
-char *mem_dup_str(const char *s); /* NULL stays NULL */
+#define MEM_NONNULL __attribute__((returns_nonnull))
+
+void *mem_alloc(size_t size_bytes) MEM_NONNULL;               /* zeroed */
+void *mem_array(size_t count, size_t size_bytes) MEM_NONNULL; /* zeroed, overflow checked */
+void *mem_grow(void *ptr, size_t count, size_t size_bytes) MEM_NONNULL;
+char *mem_dup(struct span s) MEM_NONNULL; /* NUL-terminated copy */
+char *mem_dup_str(const char *s);         /* NULL stays NULL */
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #define MEM_NEW(type) ((type *)mem_alloc(sizeof(type)))
@@ -58,7 +60,7 @@ void mem_close_fd(const int *fd); /* ignores negative values */
         size_t n, cap;                                                                             \
     }
 
-void *vec_room(void *v, size_t n, size_t *cap, size_t size_bytes);
+void *vec_room(void *v, size_t n, size_t *cap, size_t size_bytes) MEM_NONNULL;
 
 /* Address of a new, zeroed last element. */
 #define VEC_PUSH(vec)                                                                              \

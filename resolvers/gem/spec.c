@@ -49,7 +49,6 @@ static size_t operator_length(struct span s)
 static bool take_version(struct span spec, size_t *at, struct err *err)
 {
     bool dashed = false;
-    size_t part = *at;
     if (*at >= spec.len || !is_digit(spec.ptr[*at]))
         return fail(spec, *at, "expected a version such as \"7.1.0\"", err);
     while (*at < spec.len && is_digit(spec.ptr[*at]))
@@ -59,7 +58,7 @@ static bool take_version(struct span spec, size_t *at, struct err *err)
         if (c != '.' && !(c == '-' && !dashed))
             break;
         dashed = dashed || c == '-';
-        part = ++*at;
+        size_t part = ++*at;
         while (*at < spec.len && (is_alnum(spec.ptr[*at]) || (dashed && spec.ptr[*at] == '-')))
             ++*at;
         if (*at == part)
