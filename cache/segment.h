@@ -38,9 +38,10 @@ struct segment_entry {
     enum entry_type type;
     uint32_t mode; /* permission bits */
     uint32_t uid, gid;
-    int64_t mtime;      /* seconds; clamped to SOURCE_DATE_EPOCH; 0 is fine */
-    struct span target; /* of a link; a hard link's is a path like `path` */
-    uint64_t size;      /* of the content, uncompressed */
+    int64_t mtime;          /* seconds; clamped to SOURCE_DATE_EPOCH; 0 is fine */
+    struct span target;     /* of a link; a hard link's is a path like `path` */
+    struct span capability; /* of a file: security.capability as the kernel keeps it; or empty */
+    uint64_t size;          /* of the content, uncompressed */
     /* Content: bytes (stored), or a raw deflate stream (RFC 1951) of exactly `size` bytes
      * whose CRC-32 is `crc32`. */
     struct span bytes;

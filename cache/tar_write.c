@@ -156,6 +156,8 @@ void tar_header(struct buf *out, const struct segment_entry *e)
     put_number(&pax, "size", h.size, sizeof(h.size), size, OCTAL11_MAX);
     put_number(&pax, "mtime", h.mtime, sizeof(h.mtime), (uint64_t)(e->mtime < 0 ? 0 : e->mtime),
                OCTAL11_MAX);
+    if (e->type == ENTRY_FILE && e->capability.len)
+        pax_record(&pax, "SCHILY.xattr.security.capability", e->capability);
     if (pax.len)
         put_pax(out, buf_span(&pax));
     put_block(out, &h);

@@ -166,12 +166,15 @@ static void content_key(const struct build *b, const struct segment_plan *plan, 
                (int)b->request->compression);
     for (size_t i = 0; i < plan->entries.n; i++) {
         const struct segment_entry *e = &plan->entries.v[i];
-        buf_printf(&head, "%d %o %u %u %lld %llu %zu %zu\n", (int)e->type, e->mode, e->uid, e->gid,
-                   (long long)e->mtime, (unsigned long long)e->size, e->path.len, e->target.len);
+        buf_printf(&head, "%d %o %u %u %lld %llu %zu %zu %zu\n", (int)e->type, e->mode, e->uid,
+                   e->gid, (long long)e->mtime, (unsigned long long)e->size, e->path.len,
+                   e->target.len, e->capability.len);
         hasher_update(&h, buf_span(&head));
         hasher_update(&h, e->path);
         hasher_update(&h, e->target);
         hasher_update(&h, e->bytes);
+        if (e->capability.len)
+            hasher_update(&h, e->capability);
         buf_reset(&head);
     }
     *out = hasher_digest(&h);

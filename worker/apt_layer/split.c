@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <endian.h>
 #include <stdio.h>
 
 #include "base/map.h"
@@ -123,6 +124,24 @@ static struct part *part_of(struct splitter *s, const char *name)
     return p;
 }
 
+/* A capability that was set in a user namespace names the namespace's root behind it (revision 3);
+ * without that it is everybody's (revision 2). Others are none. */
+static struct span plain_capability(struct arena *a, struct span c)
+{
+    uint32_t magic;
+    if (c.len != 20 && c.len != 24)
+        return SPAN("");
+    char *out = arena_alloc(a, 20);
+    memcpy(out, c.ptr, 20);
+    memcpy(&magic, out, sizeof(magic));
+    uint32_t revision = le32toh(magic) & 0xff000000u;
+    if (revision != (c.len == 24 ? 0x03000000u : 0x02000000u))
+        return SPAN("");
+    magic = htole32((le32toh(magic) & 0x00ffffffu) | 0x02000000u);
+    memcpy(out, &magic, sizeof(magic));
+    return span_of(out, 20);
+}
+
 static struct segment_entry *add_entry(struct part *p, const struct harvest_entry *e)
 {
     struct segment_entry *out = VEC_PUSH(&p->plan.entries);
@@ -133,6 +152,8 @@ static struct segment_entry *add_entry(struct part *p, const struct harvest_entr
     out->gid = e->head.gid;
     out->mtime = e->head.mtime;
     out->target = arena_span(p->plan.arena, e->target);
+    if (e->capability.len)
+        out->capability = plain_capability(p->plan.arena, e->capability);
     out->size = e->content.len;
     out->bytes = e->content;
     return out;

@@ -9,6 +9,7 @@ struct row {
     enum entry_type type;
     const char *path, *text; /* content, or a link's target */
     uint32_t mode;
+    struct span capability;
 };
 
 /* A stream as harvest_write makes it. */
@@ -24,6 +25,7 @@ static void add(struct buf *out, const struct row *r)
                                        : 0644,
         .path_bytes = (uint32_t)strlen(r->path),
         .target_bytes = link ? (uint32_t)strlen(text) : 0,
+        .xattr_bytes = (uint32_t)r->capability.len,
         .mtime = 1234,
         .content_bytes = link ? 0 : strlen(text),
     };
@@ -31,6 +33,7 @@ static void add(struct buf *out, const struct row *r)
     buf_str(out, r->path);
     if (link)
         buf_str(out, text);
+    buf_append(out, r->capability);
     while (out->len % 8)
         buf_char(out, '\0');
     if (!link)
@@ -40,31 +43,32 @@ static void add(struct buf *out, const struct row *r)
 }
 
 static const struct row rows[] = {
-    {ENTRY_DIR, "etc", NULL, 0},
-    {ENTRY_FILE, "etc/group", "root:x:0:\n", 0},
-    {ENTRY_WHITEOUT, "etc/old", NULL, 0},
-    {ENTRY_FILE, "etc/one.conf", "conf", 0},
-    {ENTRY_DIR, "usr", NULL, 0},
-    {ENTRY_DIR, "usr/lib", NULL, 0},
-    {ENTRY_FILE, "usr/lib/libone.so", "merged", 0},
-    {ENTRY_DIR, "usr/share", NULL, 0},
-    {ENTRY_DIR, "usr/share/one", NULL, 0750},
-    {ENTRY_FILE, "usr/share/one/a", "a", 0},
-    {ENTRY_HARDLINK, "usr/share/one/b", "usr/share/one/a", 0},
-    {ENTRY_SYMLINK, "usr/share/one/link", "../../etc", 0},
-    {ENTRY_DIR, "var", NULL, 0},
-    {ENTRY_DIR, "var/lib", NULL, 0},
-    {ENTRY_DIR, "var/lib/dpkg", NULL, 0},
-    {ENTRY_DIR, "var/lib/dpkg/info", NULL, 0},
+    {ENTRY_DIR, "etc", NULL, 0, SPAN_INIT("")},
+    {ENTRY_FILE, "etc/group", "root:x:0:\n", 0, SPAN_INIT("")},
+    {ENTRY_WHITEOUT, "etc/old", NULL, 0, SPAN_INIT("")},
+    {ENTRY_FILE, "etc/one.conf", "conf", 0, SPAN_INIT("")},
+    {ENTRY_DIR, "usr", NULL, 0, SPAN_INIT("")},
+    {ENTRY_DIR, "usr/lib", NULL, 0, SPAN_INIT("")},
+    {ENTRY_FILE, "usr/lib/libone.so", "merged", 0, SPAN_INIT("")},
+    {ENTRY_DIR, "usr/share", NULL, 0, SPAN_INIT("")},
+    {ENTRY_DIR, "usr/share/one", NULL, 0750, SPAN_INIT("")},
+    {ENTRY_FILE, "usr/share/one/a", "a", 0, SPAN_INIT("")},
+    {ENTRY_HARDLINK, "usr/share/one/b", "usr/share/one/a", 0, SPAN_INIT("")},
+    {ENTRY_SYMLINK, "usr/share/one/link", "../../etc", 0, SPAN_INIT("")},
+    {ENTRY_DIR, "var", NULL, 0, SPAN_INIT("")},
+    {ENTRY_DIR, "var/lib", NULL, 0, SPAN_INIT("")},
+    {ENTRY_DIR, "var/lib/dpkg", NULL, 0, SPAN_INIT("")},
+    {ENTRY_DIR, "var/lib/dpkg/info", NULL, 0, SPAN_INIT("")},
     {ENTRY_FILE, "var/lib/dpkg/info/one:amd64.list",
      "/.\n/etc\n/etc/one.conf\n/lib/libone.so\n/usr/share/one/a\n/usr/share/one/b\n"
      "/usr/share/one/link\n/etc/group-not-there\n",
-     0},
-    {ENTRY_FILE, "var/lib/dpkg/info/one:amd64.postinst", "#!/bin/sh\n", 0755},
-    {ENTRY_FILE, "var/lib/dpkg/info/two.list", "/usr/share/two\n/usr/share/one/a\n", 0},
-    {ENTRY_FILE, "var/lib/dpkg/status", "status", 0},
-    {ENTRY_DIR, "var/lib/dpkg/triggers", NULL, 0},
-    {ENTRY_FILE, "var/lib/dpkg/triggers/File", "/z z\n/a a\n/m m", 0},
+     0, SPAN_INIT("")},
+    {ENTRY_FILE, "var/lib/dpkg/info/one:amd64.postinst", "#!/bin/sh\n", 0755, SPAN_INIT("")},
+    {ENTRY_FILE, "var/lib/dpkg/info/two.list", "/usr/share/two\n/usr/share/one/a\n", 0,
+     SPAN_INIT("")},
+    {ENTRY_FILE, "var/lib/dpkg/status", "status", 0, SPAN_INIT("")},
+    {ENTRY_DIR, "var/lib/dpkg/triggers", NULL, 0, SPAN_INIT("")},
+    {ENTRY_FILE, "var/lib/dpkg/triggers/File", "/z z\n/a a\n/m m", 0, SPAN_INIT("")},
 };
 
 static const struct segment_entry *find(const struct apt_layer_job *job, const char *part,
@@ -159,11 +163,11 @@ END_TEST
 START_TEST(a_hard_link_stays_with_its_target)
 {
     static const struct row crossed[] = {
-        {ENTRY_FILE, "usr/a", "x", 0},
-        {ENTRY_HARDLINK, "usr/b", "usr/a", 0},
-        {ENTRY_HARDLINK, "usr/c", "usr/a", 0},
-        {ENTRY_FILE, "var/lib/dpkg/info/one.list", "/usr/a\n", 0},
-        {ENTRY_FILE, "var/lib/dpkg/info/two.list", "/usr/b\n", 0},
+        {ENTRY_FILE, "usr/a", "x", 0, SPAN_INIT("")},
+        {ENTRY_HARDLINK, "usr/b", "usr/a", 0, SPAN_INIT("")},
+        {ENTRY_HARDLINK, "usr/c", "usr/a", 0, SPAN_INIT("")},
+        {ENTRY_FILE, "var/lib/dpkg/info/one.list", "/usr/a\n", 0, SPAN_INIT("")},
+        {ENTRY_FILE, "var/lib/dpkg/info/two.list", "/usr/b\n", 0, SPAN_INIT("")},
     };
     struct apt_layer_job job;
     struct err err = {0};
@@ -177,12 +181,35 @@ END_TEST
 
 START_TEST(what_each_run_makes_anew_is_noted)
 {
-    static const struct row keys[] = {{ENTRY_FILE, "etc/ssh/ssh_host_rsa_key", "secret", 0600}};
+    static const struct row keys[] = {
+        {ENTRY_FILE, "etc/ssh/ssh_host_rsa_key", "secret", 0600, SPAN_INIT("")}};
     struct apt_layer_job job;
     struct err err = {0};
     AUTO_BUF struct buf stream = {0};
     ck_assert(split(&job, &stream, keys, 1, &err));
     ck_assert_uint_eq(json_array_size(job.notes), 1);
+    apt_layer_release(&job);
+}
+END_TEST
+
+START_TEST(capabilities_lose_the_namespace_they_were_set_in)
+{
+#define BITS "\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+    static const struct row files[] = {
+        {ENTRY_FILE, "two", "x", 0, SPAN_INIT("\1\0\0\2" BITS)},
+        {ENTRY_FILE, "three", "x", 0, SPAN_INIT("\1\0\0\3" BITS "\0\0\1\0")},
+        {ENTRY_FILE, "short", "x", 0, SPAN_INIT("\1\0\0\2")},
+        {ENTRY_FILE, "strange", "x", 0, SPAN_INIT("\1\0\0\7" BITS)},
+    };
+    struct apt_layer_job job;
+    struct err err = {0};
+    AUTO_BUF struct buf stream = {0};
+    struct span want = SPAN("\1\0\0\2" BITS);
+    ck_assert(split(&job, &stream, files, COUNT(files), &err));
+    ck_assert(span_eq(find(&job, "configured", "two")->capability, want));
+    ck_assert(span_eq(find(&job, "configured", "three")->capability, want));
+    ck_assert_uint_eq(find(&job, "configured", "short")->capability.len, 0);
+    ck_assert_uint_eq(find(&job, "configured", "strange")->capability.len, 0);
     apt_layer_release(&job);
 }
 END_TEST
@@ -223,6 +250,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, triggers_are_sorted);
     tcase_add_test(tc, a_hard_link_stays_with_its_target);
     tcase_add_test(tc, what_each_run_makes_anew_is_noted);
+    tcase_add_test(tc, capabilities_lose_the_namespace_they_were_set_in);
     tcase_add_test(tc, a_damaged_stream_gives_no_parts);
     tcase_add_test(tc, nothing_gives_nothing);
     suite_add_tcase(s, tc);
