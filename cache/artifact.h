@@ -78,6 +78,8 @@ bool artifact_publish(struct store *s, const struct artifact_spec *spec, struct 
 bool artifact_load(struct store *s, const struct digest *digest, struct artifact **out,
                    struct err *err);
 void artifact_free(struct artifact *a); /* NULL is fine */
+/* It is there, and counts as used from now on. False: it is not, or is being collected. */
+bool artifact_use(struct store *s, const struct digest *digest);
 
 /* Reads a layer's compressed bytes in order: from its segments, then the end frame. */
 struct layer_reader;

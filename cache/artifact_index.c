@@ -53,6 +53,16 @@ void artifact_note_use(struct store *s, const struct digest *digest)
     store_sql_run(s, q, NULL); /* lost: it looks unused a little earlier */
 }
 
+bool artifact_use(struct store *s, const struct digest *digest)
+{
+    struct sql_stmt *q = store_sql(s, SQL_ARTIFACT_USE);
+    sql_bind_blob(q, 1, digest_span(digest));
+    sql_bind_int(q, 2, io_now_ms());
+    bool listed = sql_run(q, NULL) && sql_changes(s->db) > 0;
+    uv_mutex_unlock(&s->mutex);
+    return listed && store_has_blob(s, digest, NULL);
+}
+
 bool artifact_find_key(struct store *s, const struct digest *key, struct digest *artifact)
 {
     struct sql_stmt *q = store_sql(s, SQL_KEY_GET);

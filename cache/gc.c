@@ -271,6 +271,17 @@ static bool remove_row(struct gc *g, const struct gc_artifact *a, bool *gone, st
     return ok;
 }
 
+/* It was pinned or used since it was listed. Where it could not be read then, it is read now: what
+ * it needs must be known before anything goes. */
+static bool keep_after_all(struct gc *g, struct gc_artifact *a, struct err *err)
+{
+    a->root = a->pinned = true;
+    if (a->blob_count == 0)
+        return read_artifact(g, a, err);
+    mark(g, a);
+    return true;
+}
+
 static bool sweep_artifacts(struct gc *g, struct err *err)
 {
     for (size_t i = 0; i < g->artifacts.n; i++) {
@@ -282,8 +293,8 @@ static bool sweep_artifacts(struct gc *g, struct err *err)
             return false;
         if (gone)
             count_artifact(g, a);
-        else
-            mark(g, a);
+        else if (!keep_after_all(g, a, err))
+            return false;
     }
     return true;
 }
@@ -378,6 +389,10 @@ bool store_gc(struct store *s, const struct gc_options *options, struct gc_repor
               struct err *err)
 {
     struct gc g = {.store = s, .options = options, .report = report};
+    /* One at a time: another's half-moved blobs would look like missing ones. */
+    AUTO_FD int turn = openat(s->dir_fd, "gc.turn", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (turn < 0 || flock(turn, LOCK_EX) < 0)
+        return err_sys(err, "collecting garbage in %s", s->path);
     *report = (struct gc_report){.removed = json_array()};
     g.idle_ns = (io_now_ms() - options->grace_ms) * MS_NS;
     bool ok = each_file(s->holds_fd, ".", take_hold, &g, err);

@@ -9,7 +9,7 @@
  *
  * Units:   bytes, milliseconds.
  * Errors:  those of store.h; ERR_CORRUPT: a root that cannot be read (nothing is removed then).
- * Threads: blocks; several at once, also in several processes, only waste time. */
+ * Threads: blocks; several at once, also in several processes, take turns. */
 #ifndef STRATA_CACHE_GC_H
 #define STRATA_CACHE_GC_H
 

@@ -194,7 +194,7 @@ static bool recall(struct build *b)
     if (b->request->lock_only) {
         b->result.recalled = load_lock(b, &lock);
     } else if (json_get_digest(memo, "artifact", &artifact) &&
-               store_has_blob(b->engine->store, &artifact, NULL)) {
+               artifact_use(b->engine->store, &artifact)) {
         b->result.lock_digest = lock;
         b->result.artifact = artifact;
         b->result.recalled = b->result.cached = true;
