@@ -64,10 +64,13 @@ static bool open_dirs(struct store *s, struct err *err)
 static bool open_index(struct store *s, struct err *err)
 {
     AUTO_FREE char *path = mem_printf("%s/strata.db", s->path);
-    /* The worker keeps hashed keys in it: whatever the umask, it is ours alone. */
-    AUTO_FD int fd = openat(s->dir_fd, "strata.db", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
+    /* Whatever the umask, it is ours alone. Only a file that is new may be opened and closed here:
+     * closing any descriptor of a file drops the process's POSIX locks on it, SQLite's too, and
+     * then the next process to leave takes the write-ahead log away under those who stay. */
+    int fd = openat(s->dir_fd, "strata.db", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0 && errno != EEXIST)
         return err_sys(err, "open strata.db");
+    mem_close_fd(&fd);
     s->db = sql_open(path, &(struct sql_options){.relaxed = true}, err);
     if (s->db)
         s->sql = sql_add(s->db, &cache_schema, err);

@@ -19,7 +19,7 @@ from fixture_registry import FixtureRegistry
 WORKER, BUILD_ENV = (os.path.abspath(p) for p in sys.argv[1:3])
 TIMES = int(os.environ.get("STRATA_CRASHES", "12"))
 GRACE = os.environ.get("STRATA_GC_GRACE", "2s")
-GC_SECONDS = int(os.environ.get("STRATA_GC_SECONDS", "0"))
+GC_SECONDS = int(os.environ.get("STRATA_GC_SECONDS", "8"))
 
 
 class Place:

@@ -213,7 +213,7 @@ class Sudden(StrataCase):
                 return
             self.assertEqual(done.returncode, -signal.SIGKILL if mode == "kill" else 1, done.stderr)
             if mode == "fail":
-                self.assertIn("No space left", done.stderr.decode())
+                self.assertRegex(done.stderr.decode(), "No space left|disk I/O error|disk is full")
             self.after(home)
         self.fail("the steps do not end")
 
