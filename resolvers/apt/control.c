@@ -117,7 +117,7 @@ static bool parse_alternative(struct span text, struct apt_relation_term *out)
         (!span_cut_char(span_skip(rest, 1), ')', &inner, &after) ||
          !parse_relation(span_trim(inner), &out->relation, &out->version)))
         return false;
-    return name_valid(out->name);
+    return name_valid(out->name) && (out->arch.len == 0 || name_valid(out->arch));
 }
 
 bool control_alternative(struct span *group, struct apt_relation_term *out)

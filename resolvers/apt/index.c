@@ -53,9 +53,9 @@ bool apt_index_build(struct span text, struct buf *out, struct err *err)
         struct span fields = stanza, key, value, package = SPAN(""), provided = SPAN("");
         while (control_field(&fields, &key, &value)) {
             /* The first one counts, as for whoever reads the stanza. */
-            if (package.len == 0 && span_eq(key, SPAN("Package")))
+            if (package.len == 0 && span_eq_nocase(key, SPAN("Package")))
                 package = value;
-            else if (provided.len == 0 && span_eq(key, SPAN("Provides")))
+            else if (provided.len == 0 && span_eq_nocase(key, SPAN("Provides")))
                 provided = value;
         }
         if (package.len == 0)

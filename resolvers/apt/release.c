@@ -143,6 +143,15 @@ int64_t apt_date_ms(struct span text)
     return (int64_t)timegm(&tm) * 1000;
 }
 
+/* It becomes part of an address: below the suite, and no blanks or control bytes. */
+static bool path_is_plain(struct span path)
+{
+    for (size_t i = 0; i < path.len; i++)
+        if ((unsigned char)path.ptr[i] <= 0x20 || path.ptr[i] == 0x7f)
+            return false;
+    return path.len > 0 && path.ptr[0] != '/' && span_find(path, SPAN("..")) == path.len;
+}
+
 /* " HEX SIZE PATH" lines. */
 static void parse_files(struct apt_release *r, struct span value)
 {
@@ -155,7 +164,7 @@ static void parse_files(struct apt_release *r, struct span value)
             !digest_parse_hex(hex, &file.sha256))
             continue;
         struct span path = span_trim(rest);
-        if (path.len == 0 || path.ptr[0] == '/' || span_find(path, SPAN("..")) < path.len)
+        if (!path_is_plain(path))
             continue;
         struct apt_release_file *f = ARENA_NEW(r->arena, struct apt_release_file);
         *f = file;
