@@ -80,6 +80,13 @@ static bool use_wal(struct sql *db, int64_t busy_ms, struct err *err)
     }
 }
 
+static void keep_wal(struct sql *db)
+{
+    int on = 1;
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, on, NULL);
+    sqlite3_file_control(db->handle, NULL, SQLITE_FCNTL_PERSIST_WAL, &on);
+}
+
 static bool set_up(struct sql *db, const struct sql_options *o, struct err *err)
 {
     int64_t busy_ms = o->busy_ms ? o->busy_ms : 10000;
@@ -89,6 +96,10 @@ static bool set_up(struct sql *db, const struct sql_options *o, struct err *err)
         (long long)(o->cache_kib ? o->cache_kib : 16 << 10),
         o->read_only ? "PRAGMA query_only = ON;" : "", o->relaxed ? "NORMAL" : "FULL");
     sqlite3_busy_timeout(db->handle, (int)busy_ms);
+    /* Programs that open a relaxed file for a moment leave its write-ahead log as it is: merging
+     * it at each close, and making a new one at each open, would cost four waits for the disk. */
+    if (o->relaxed)
+        keep_wal(db);
     return (o->read_only || use_wal(db, busy_ms, err)) && sql_exec(db, pragmas, err);
 }
 

@@ -2,7 +2,7 @@
 """build-worker with real builds from a registry of fixtures: killed at injected steps, in the store
 as in the database, it leaves artifacts whole or none; and collecting beside pins takes nothing that
 is pinned. Usage: api_worker_crash.py BUILD_WORKER BUILD_ENV; STRATA_CRASHES makes it longer, and
-STRATA_GC_SECONDS adds collections beside pins for so long."""
+STRATA_GC_SECONDS: so long are artifacts collected beside pins (8)."""
 import os
 import random
 import re
