@@ -5,7 +5,7 @@ static bool term_holds(struct apt_universe *u, const struct apt_relation_term *t
                        const struct apt_name *except, const struct apt_version **who)
 {
     struct apt_name *n = apt_universe_name(u, t->name);
-    if (n != except && n->chosen && apt_version_matches(n->chosen, t)) {
+    if ((!except || n != except) && n->chosen && apt_version_matches(n->chosen, t)) {
         *who = n->chosen;
         return true;
     }
