@@ -53,6 +53,7 @@ static void make_releases(struct pip_project *p)
         struct pip_release *last = p->release_count ? &p->releases[p->release_count - 1] : NULL;
         if (!last || pip_version_cmp(&last->version, &p->sorted[i]->version) != 0) {
             last = &p->releases[p->release_count++];
+            /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): an arena never gives NULL */
             last->project = p;
             last->version = p->sorted[i]->version;
             last->first = i;
