@@ -402,6 +402,12 @@ static void finish_done(struct db_task *t)
         end_run(r);
         return;
     }
+    if (r->runner->draining) { /* its lease runs out, and another worker goes on */
+        r->lost = true;
+        count_end(r);
+        run_over(r);
+        return;
+    }
     r->beat_ms = io_monotonic_ms(); /* the tick tries again */
 }
 
