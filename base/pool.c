@@ -129,6 +129,14 @@ void pool_submit(struct pool *p, struct pool_task *t, int64_t priority)
     uv_mutex_unlock(&p->mutex);
 }
 
+bool pool_idle(struct pool *p)
+{
+    uv_mutex_lock(&p->mutex);
+    bool idle = p->open == 0;
+    uv_mutex_unlock(&p->mutex);
+    return idle;
+}
+
 static void on_closed(uv_handle_t *wake)
 {
     struct pool *p = container_of(wake, struct pool, wake);

@@ -13,6 +13,7 @@
 #ifndef STRATA_BASE_POOL_H
 #define STRATA_BASE_POOL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -30,6 +31,8 @@ struct pool_task {
 struct pool *pool_new(uv_loop_t *loop, unsigned threads); /* 0: one per CPU we may use */
 unsigned pool_threads(const struct pool *p);
 void pool_submit(struct pool *p, struct pool_task *t, int64_t priority);
+
+bool pool_idle(struct pool *p); /* no task is open: all done()s were called */
 
 /* Waits for the tasks that run, drops the waiting ones without done(), stops the threads.
  * The loop must run once more for the handle to close. */

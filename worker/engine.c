@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#define CLOSE_WAIT_MS 2000
+
 bool engine_open(struct engine *e, uv_loop_t *loop, const struct engine_options *options,
                  struct err *err)
 {
@@ -14,8 +16,17 @@ bool engine_open(struct engine *e, uv_loop_t *loop, const struct engine_options 
     return true;
 }
 
+/* What was handed to the pool is told of, or what it holds would be lost with it. */
+static void settle(struct engine *e)
+{
+    for (int ms = 0; ms < CLOSE_WAIT_MS && !pool_idle(e->pool); ms++)
+        if (!uv_run(e->loop, UV_RUN_NOWAIT) || !pool_idle(e->pool))
+            uv_sleep(1);
+}
+
 void engine_close(struct engine *e)
 {
+    settle(e);
     http_client_free(TAKE(e->http));
     pool_close(TAKE(e->pool));
     packer_free(TAKE(e->packer));
