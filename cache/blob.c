@@ -68,8 +68,17 @@ static int open_blob(struct store *s, const struct digest *d, bool quietly, stru
     struct stat st;
     int fd = -1;
     blob_name(d, name);
-    if (quietly || blob_use(s, name, &st))
-        fd = openat(s->blobs_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    /* A collector takes a blob away, sees that it was used meanwhile, and puts it back: whoever
+     * holds the store looks again. */
+    int tries = atomic_load(&s->hold_start_ns) ? 6 : 1;
+    for (; tries > 0 && fd < 0; tries--) {
+        if (quietly || blob_use(s, name, &st))
+            fd = openat(s->blobs_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd >= 0 || errno != ENOENT || tries == 1)
+            break;
+        usleep(1000);
+        errno = ENOENT;
+    }
     if (fd < 0 && errno == ENOENT)
         err_set(err, ERR_NOT_FOUND, "blob %s is not in the store", digest_text(d, text));
     else if (fd < 0)
