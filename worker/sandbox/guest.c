@@ -144,30 +144,44 @@ static char **build_env(const struct sandbox_spec *spec)
     return env.v;
 }
 
-static void exec_command(const struct sandbox_spec *spec, struct err *err)
+/* All that exec takes, made before the limits hold: RLIMIT_DATA also counts what this process
+ * already has, a copy of the worker's memory, so nothing can be allocated under it. */
+struct image {
+    char *const *argv;
+    char **env;
+    char **files; /* where the program may be, in order; ends with NULL */
+};
+
+static struct image find_program(const struct sandbox_spec *spec)
 {
-    char *const *argv = (char *const *)(uintptr_t)spec->argv;
-    char **env = build_env(spec);
+    struct image image = {.argv = (char *const *)(uintptr_t)spec->argv, .env = build_env(spec)};
     struct span path = SPAN(""), folder;
-    for (char **e = env; *e; e++)
+    VEC(char *) files = {0};
+    for (char **e = image.env; *e; e++)
         if (strncmp(*e, "PATH=", 5) == 0)
             path = span_str(*e + 5);
+    if (strchr(spec->argv[0], '/'))
+        *VEC_PUSH(&files) = mem_dup_str(spec->argv[0]);
+    else
+        while (span_next(&path, ':', &folder))
+            *VEC_PUSH(&files) = mem_printf("%.*s/%s", SPAN_ARG(folder), spec->argv[0]);
+    *VEC_PUSH(&files) = NULL;
+    image.files = files.v;
+    return image;
+}
+
+static void exec_image(const struct image *image, struct err *err)
+{
     int why = ENOENT;
-    if (strchr(argv[0], '/')) {
-        execve(argv[0], argv, env);
-        why = errno;
-    } else {
-        while (span_next(&path, ':', &folder)) {
-            AUTO_FREE char *file = mem_printf("%.*s/%s", SPAN_ARG(folder), argv[0]);
-            execve(file, argv, env);
-            why = errno == ENOENT || errno == ENOTDIR ? why : errno;
-        }
+    for (char **file = image->files; *file; file++) {
+        execve(*file, image->argv, image->env);
+        why = errno == ENOENT || errno == ENOTDIR ? why : errno;
     }
     errno = why;
     if (why == ENOENT)
-        err_set(err, ERR_NOT_FOUND, "%s: no such program in the sandbox", argv[0]);
+        err_set(err, ERR_NOT_FOUND, "%s: no such program in the sandbox", image->argv[0]);
     else
-        err_sys(err, "start %s", argv[0]);
+        err_sys(err, "start %s", image->argv[0]);
 }
 
 static bool take_streams(const struct plan *p, int report_fd, struct err *err)
@@ -183,6 +197,7 @@ static bool take_streams(const struct plan *p, int report_fd, struct err *err)
 static void command_main(const struct plan *p, int report_fd, struct err *err)
 {
     const char *cwd = p->spec->cwd ? p->spec->cwd : "/build";
+    struct image image = find_program(p->spec);
     sigset_t none;
     sigemptyset(&none);
     setsid();
@@ -198,7 +213,7 @@ static void command_main(const struct plan *p, int report_fd, struct err *err)
     for (int sig = 1; sig < NSIG; sig++)
         signal(sig, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    exec_command(p->spec, err);
+    exec_image(&image, err);
 }
 
 /* Starts it and waits until it is another program. */
