@@ -115,11 +115,16 @@ void build_free(struct build *b)
 
 /* ---- keys and memories ------------------------------------------------------------------- */
 
-static void put_options(json_t *key, const struct build_request *r)
+void build_key_packing(json_t *key, const struct build_request *r)
 {
     json_put_int(key, "packer", PACKER_VERSION);
     json_put_int(key, "epoch", r->source_date_epoch);
     json_put_str(key, "compression", r->compression == COMPRESS_GZIP ? "gzip" : "zstd");
+}
+
+static void put_options(json_t *key, const struct build_request *r)
+{
+    build_key_packing(key, r);
     json_object_set_new(key, "bytecode", json_boolean(r->bytecode));
 }
 

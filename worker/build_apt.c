@@ -42,9 +42,7 @@ static bool layer_key(struct build_apt *a, struct err *err)
 {
     const struct build *b = a->manager->build;
     AUTO_JSON json_t *key = json_object(), *essence = lock_essence(b->result.lock);
-    json_put_int(key, "packer", PACKER_VERSION);
-    json_put_int(key, "epoch", b->request->source_date_epoch);
-    json_put_str(key, "compression", b->request->compression == COMPRESS_GZIP ? "gzip" : "zstd");
+    build_key_packing(key, b->request);
     json_object_set(key, "apt", lock_part(essence, "apt"));
     return json_canonical_digest(key, &a->key, err);
 }

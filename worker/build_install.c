@@ -169,9 +169,7 @@ void build_want_package(struct build_manager *m, const json_t *package, const ch
 static bool unit_key(const struct build *b, struct build_unit *u, struct err *err)
 {
     AUTO_JSON json_t *key = json_object();
-    json_put_int(key, "packer", PACKER_VERSION);
-    json_put_int(key, "epoch", b->request->source_date_epoch);
-    json_put_str(key, "compression", b->request->compression == COMPRESS_GZIP ? "gzip" : "zstd");
+    build_key_packing(key, b->request);
     json_put_str(key, "manager", u->manager->ops->manager);
     json_put_str(key, "kind", u->unit->kind);
     json_object_set(key, "unit", u->unit->key);

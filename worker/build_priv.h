@@ -90,6 +90,8 @@ void build_fail(struct build *b, const struct err *err, const struct build_manag
 void build_settle(struct build *b);
 void build_set_phase(struct build_manager *m, enum build_phase phase);
 void build_publish(struct build *b); /* all segments are there */
+/* Puts into a key what decides how content becomes bytes: packer, epoch, compression. */
+void build_key_packing(json_t *key, const struct build_request *r);
 
 /* build_install.c */
 void build_want_package(struct build_manager *m, const json_t *package, const char *url);

@@ -61,17 +61,24 @@ static void print_command(const struct cli_command *command)
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
-int cli_fail(const struct cli *c, const struct err *err)
+int cli_fail_at(const struct cli *c, const struct err *err, const json_t *place)
 {
     if (c->json) {
         AUTO_JSON json_t *error = json_object(), *out = json_object();
         json_put_str(error, "code", err_code_name(err->code));
         json_put_str(error, "message", err->text);
+        if (place)
+            json_object_update(error, (json_t *)(uintptr_t)place);
         json_object_set(out, "error", error);
         cli_print_json(out);
     }
     fprintf(stderr, "build-env: %s (%s)\n", err->text, err_code_name(err->code));
     return err_exit_status(err->code);
+}
+
+int cli_fail(const struct cli *c, const struct err *err)
+{
+    return cli_fail_at(c, err, NULL);
 }
 
 int cli_usage(const struct cli *c, const char *fmt, ...)

@@ -47,6 +47,8 @@ extern const struct cli_command *const cli_commands[]; /* NULL-terminated */
 
 /* Prints the error for people (and, with --json, as an object on stdout); the exit status. */
 int cli_fail(const struct cli *c, const struct err *err);
+/* The same, with members that say where it failed in the object. */
+int cli_fail_at(const struct cli *c, const struct err *err, const json_t *place);
 int cli_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Opens the engine when it is first needed. */

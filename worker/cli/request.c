@@ -251,18 +251,11 @@ struct build *cli_build(struct cli *c, const struct cli_request *request)
 int cli_build_failed(const struct cli *c, const struct build *b)
 {
     const struct build_result *r = build_result(b);
-    if (c->json) {
-        AUTO_JSON json_t *error = json_object(), *out = json_object();
-        json_put_str(error, "code", err_code_name(r->err.code));
-        json_put_str(error, "message", r->err.text);
-        json_put_str(error, "manager", r->manager);
-        json_put_str(error, "package", r->package);
-        json_put_str(error, "phase", build_phase_name(r->phase));
-        json_object_set(out, "error", error);
-        cli_print_json(out);
-    }
-    fprintf(stderr, "build-env: %s (%s)\n", r->err.text, err_code_name(r->err.code));
-    return err_exit_status(r->err.code);
+    AUTO_JSON json_t *place = json_object();
+    json_put_str(place, "manager", r->manager);
+    json_put_str(place, "package", r->package);
+    json_put_str(place, "phase", build_phase_name(r->phase));
+    return cli_fail_at(c, &r->err, place);
 }
 
 /* ---- artifacts ------------------------------------------------------------------------------- */
