@@ -4,6 +4,8 @@
 
 #include "resolvers/apt/resolve_priv.h"
 
+#define STEP_BYTES ((size_t)1 << 20)
+
 bool apt_unpack(struct span bytes, uint64_t max_bytes, struct buf *out, struct err *err)
 {
     struct archive *a = archive_read_new();
@@ -19,18 +21,13 @@ bool apt_unpack(struct span bytes, uint64_t max_bytes, struct buf *out, struct e
     r = r == ARCHIVE_OK ? archive_read_next_header(a, &entry) : r;
     out->max = max_bytes;
     while (r == ARCHIVE_OK) {
-        char *to = buf_room(out, max_bytes - out->len < 1u << 20 ? max_bytes - out->len : 1u << 20);
-        char probe;
-        ssize_t n = archive_read_data(
-            a, to ? to : &probe,
-            to && out->len < max_bytes
-                ? (max_bytes - out->len < 1u << 20 ? max_bytes - out->len : 1u << 20)
-                : 1);
-        if (n < 0)
-            r = ARCHIVE_FATAL;
-        else if (n == 0)
+        /* Past the end of the room one more byte is asked for: there must be none. */
+        size_t left = max_bytes - out->len, step = left < STEP_BYTES ? left : STEP_BYTES;
+        char probe, *to = step ? buf_room(out, step) : NULL;
+        ssize_t n = archive_read_data(a, to ? to : &probe, to ? step : 1);
+        if (n == 0)
             break;
-        else if (!to || out->len == max_bytes)
+        if (n < 0 || !to)
             r = ARCHIVE_FATAL;
         else
             out->len += (size_t)n;
