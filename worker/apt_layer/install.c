@@ -23,10 +23,14 @@ static const char script[] =
     "cd /build\n"
     "options='--force-unsafe-io --force-confdef --force-confold --abort-after=99999'\n"
     "if [ -s removed ]; then dpkg $options --force-depends --remove $(cat removed) || exit 1; fi\n"
+    "line='\n'\n"
     "missing() {\n"
+    "    there=$(dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n')\n"
     "    while read -r file name version; do\n"
-    "        state=$(dpkg-query -W -f '${db:Status-Status} ${Version}' \"$name\" 2>/dev/null)\n"
-    "        [ \"$state\" = \"installed $version\" ] || echo \"debs/$file\"\n"
+    "        case \"$line$there$line\" in\n"
+    "        *\"$line$name $version installed$line\"*) ;;\n"
+    "        *) echo \"debs/$file\" ;;\n"
+    "        esac\n"
     "    done < list\n"
     "}\n"
     "todo=$(missing)\n"
@@ -283,6 +287,8 @@ static bool run(struct install *i, struct err *err)
         {"/build/removed", buf_span(&i->removed), 0644},
         {"/usr/sbin/policy-rc.d", span_of(policy, sizeof(policy) - 1), 0755},
     };
+    /* Without this mark man-db's trigger leaves its cache alone, which no layer keeps. */
+    static const char *const hidden[] = {"var/lib/man-db/auto-update", NULL};
     struct sandbox_bind bind = {arena_printf(i->arena, "%s/debs", i->folder), "/build/debs", false};
     const char *env[] = {
         "DEBIAN_FRONTEND=noninteractive",
@@ -308,6 +314,7 @@ static bool run(struct install *i, struct err *err)
         .base_dirs = i->job->base_dirs,
         .base_count = i->job->base_count,
         .upper_dir = i->folder,
+        .hidden = hidden,
         .binds = kept_bind,
         .bind_count = 1,
         .files = kept,

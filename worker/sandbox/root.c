@@ -2,7 +2,8 @@
 /* The root of a sandbox, put together on a tmpfs over some folder of the machine:
  *
  *   AT/m0, m1 ...   the sources (layers, base, upper), attached to this namespace
- *   AT/shim         what the sandbox adds and hides (shim_priv.h)
+ *   AT/shim         what the sandbox adds (shim_priv.h)
+ *   AT/mask         what it hides of the base
  *   AT/up           upper and work, when nothing is to be kept
  *   AT/root         the overlay of all that; it becomes "/", and the rest is let go */
 #include <dirent.h>
@@ -44,7 +45,7 @@ static bool open_scratch(struct building *b, struct err *err)
         return false;
     b->at_fd = open(b->at, OPEN_DIR);
     if (b->at_fd < 0 || mkdirat(b->at_fd, "shim", 0755) < 0 || mkdirat(b->at_fd, "up", 0755) < 0 ||
-        mkdirat(b->at_fd, "root", 0755) < 0)
+        mkdirat(b->at_fd, "mask", 0755) < 0 || mkdirat(b->at_fd, "root", 0755) < 0)
         return err_sys(err, "%s", b->at);
     return true;
 }
@@ -111,29 +112,44 @@ static bool push_layers(struct building *b, enum source_kind kind, const char *c
     return true;
 }
 
+static bool push_own(struct building *b, const char *name, struct err *err)
+{
+    char path[64];
+    return push_lower(b, open(path_at(b, name, path), O_PATH | O_DIRECTORY | O_CLOEXEC), name, err);
+}
+
+/* The base's topmost folder, to read. */
+static int open_base(struct building *b, struct err *err)
+{
+    const struct sandbox_spec *spec = b->plan->spec;
+    struct span folder = SPAN("/"), name = SPAN("");
+    if (spec->base_count)
+        span_cut_last_char(span_str(spec->base_dirs[spec->base_count - 1]), '/', &folder, &name);
+    const char *place = place_of(b, SOURCE_BASE, folder.len ? folder : SPAN("/"));
+    AUTO_FREE char *path = mem_printf("%s/%.*s", place ? place : "", SPAN_ARG(name));
+    int fd = open(path, OPEN_DIR);
+    if (fd < 0)
+        err_sys(err, "the root below");
+    return fd;
+}
+
 static bool push_all(struct building *b, struct err *err)
 {
     const struct sandbox_spec *spec = b->plan->spec;
-    char shim_path[64];
     AUTO_FD int shim = openat(b->at_fd, "shim", OPEN_DIR);
-    AUTO_FD int host = -1;
-    if (shim < 0)
+    AUTO_FD int mask = openat(b->at_fd, "mask", OPEN_DIR);
+    AUTO_FD int base = open_base(b, err);
+    if (shim < 0 || mask < 0)
         return err_sys(err, "shim");
-    if (spec->base_count == 0) {
-        const char *place = place_of(b, SOURCE_BASE, SPAN("/"));
-        host = open(place ? place : "/", OPEN_DIR);
-        if (host < 0)
-            return err_sys(err, "this machine's root");
-    }
-    if (!shim_build(b->plan, shim, host, err) ||
-        !push_lower(b, open(path_at(b, "shim", shim_path), O_PATH | O_DIRECTORY | O_CLOEXEC),
-                    "shim", err) ||
-        !push_layers(b, SOURCE_LAYERS, spec->lower_dirs, spec->lower_count, err))
+    if (base < 0 || !shim_build(b->plan, shim, err) ||
+        !mask_build(b->plan, mask, base, spec->base_count == 0, err) || !push_own(b, "shim", err) ||
+        !push_layers(b, SOURCE_LAYERS, spec->lower_dirs, spec->lower_count, err) ||
+        !push_own(b, "mask", err))
         return false;
     b->base_from = b->lower_count;
     if (spec->base_count)
         return push_layers(b, SOURCE_BASE, spec->base_dirs, spec->base_count, err);
-    return b->parts || push_lower(b, fcntl(host, F_DUPFD_CLOEXEC, 3), "root", err);
+    return b->parts || push_lower(b, fcntl(base, F_DUPFD_CLOEXEC, 3), "root", err);
 }
 
 /* upper and work, in memory or in the folder that the spec gives. */

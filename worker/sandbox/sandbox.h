@@ -88,6 +88,8 @@ struct sandbox_spec {
     size_t lower_count;
     const char *const *base_dirs;
     size_t base_count;
+    /* Paths ("var/lib/x") of the base that are not to show; NULL at the end. NULL: none. */
+    const char *const *hidden;
     /* Where what is written stays: the folders "upper" and "work" are made in it (sandbox_
      * remove_upper removes them). NULL: kept in memory and dropped. One sandbox at a time. */
     const char *upper_dir;

@@ -276,14 +276,22 @@ bool bind_is_folder(const struct plan *p, size_t index)
     return true;
 }
 
-bool shim_build(const struct plan *p, int shim_fd, int host_fd, struct err *err)
+bool mask_build(const struct plan *p, int mask_fd, int base_fd, bool is_host, struct err *err)
+{
+    if (is_host && !hide_secrets(p, mask_fd, base_fd, err))
+        return err_wrap(err, "hide secrets");
+    for (const char *const *h = p->spec->hidden; h && *h; h++)
+        if (!hide(mask_fd, base_fd, *h, err))
+            return false;
+    return true;
+}
+
+bool shim_build(const struct plan *p, int shim_fd, struct err *err)
 {
     const struct sandbox_spec *spec = p->spec;
     for (size_t i = 0; i < COUNT(private_folders); i++)
         if (mkdirat(shim_fd, private_folders[i], 0755) < 0)
             return err_sys(err, "%s", private_folders[i]);
-    if (host_fd >= 0 && !hide_secrets(p, shim_fd, host_fd, err))
-        return err_wrap(err, "hide secrets");
     if (!put_texts(shim_fd, err) || !shim_put_place(shim_fd, "/var/tmp", true, err))
         return false;
     for (size_t i = 0; i < spec->file_count; i++)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* shim_priv.h - the topmost lower layer: what a sandbox adds to its root or hides of it.
+/* shim_priv.h - two lower layers of the sandbox's own, which are no part of what a command writes.
  *
- * Being a lower layer it is no part of what the command writes. It has places for mounts, the
- * spec's files, name resolution that leads nowhere, and, over this machine's own root,
- * whiteouts of what is nobody's business.
+ * The shim is the topmost: places for mounts, the spec's files, name resolution that leads
+ * nowhere. The mask lies right over the base, below all layers: whiteouts of what the spec hides
+ * of a base, and, over this machine's own root, of what is nobody's business.
  *
  * Threads: init only. */
 #ifndef STRATA_WORKER_SANDBOX_SHIM_PRIV_H
@@ -16,8 +16,9 @@ extern const char *const private_folders[];
 extern const size_t private_folder_count;
 bool path_is_private(const char *path); /* "/tmp/x", "/tmp" */
 
-/* host_fd: this machine's root, when it is the base; -1: it is not. */
-bool shim_build(const struct plan *p, int shim_fd, int host_fd, struct err *err);
+bool shim_build(const struct plan *p, int shim_fd, struct err *err);
+/* base_fd: the base's topmost root; is_host: it is this machine's. */
+bool mask_build(const struct plan *p, int mask_fd, int base_fd, bool is_host, struct err *err);
 
 /* Writes a file of the spec below a folder in which nobody else has made anything. */
 bool shim_put_file(int dir_fd, const struct sandbox_file *f, struct err *err);
