@@ -28,7 +28,9 @@ bool npm_explain_edge(struct err *err, const struct npm_edge *e, const struct er
     while (from->source) /* a virtual root speaks for another node */
         from = from->source;
     put_chain(&chain, from, 4);
-    err_set(err, why->code, "%.*s@%.*s%s%s: %s", SPAN_ARG(e->name->text),
+    struct span package = e->want->spec.alias ? e->want->spec.package : SPAN("");
+    err_set(err, why->code, "%.*s@%s%.*s%s%.*s%s%s: %s", SPAN_ARG(e->name->text),
+            package.len ? "npm:" : "", SPAN_ARG(package), package.len ? "@" : "",
             SPAN_ARG(e->want->spec.text), chain.len ? ", needed by " : "", buf_cstr(&chain),
             why->text);
     return false;

@@ -214,8 +214,7 @@ const struct npm_manifest *npm_pick(struct npm_packument *p, const struct npm_sp
         return m;
     AUTO_BUF struct buf known = BUF(500);
     put_known(p, &known);
-    err_set(err, ERR_UNRESOLVABLE, "%.*s@%.*s: no version matches%s; the registry has %s",
-            SPAN_ARG(spec->package), SPAN_ARG(spec->text),
+    err_set(err, ERR_UNRESOLVABLE, "no version matches%s; the registry has %s",
             t->before_ms ? " among those published in time" : "", buf_cstr(&known));
     return NULL;
 }

@@ -266,6 +266,9 @@ static bool root_known(struct resolution *r, struct root *root)
     }
     if (root->first.state == NPM_WANT_FAILED)
         r->job->err = *root->first.err;
+    if (root->spec.name.len)
+        err_wrap(&r->job->err, "%.*s@%.*s", SPAN_ARG(root->spec.package),
+                 SPAN_ARG(root->spec.text));
     return false;
 }
 

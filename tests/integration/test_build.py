@@ -39,6 +39,7 @@ class Builds(StrataCase):
             self.assertEqual(self.ok("run", digest, "--", "app"), "app 1.2.0")
         self.assertEqual(self.run_env("run", digest, "--", "sh", "-c", "exit 7").returncode, 7)
         self.assertEqual(self.run_env("run", digest, "--", "sh", "-c", "kill -9 $$").returncode, 137)
+        self.assertEqual(self.run_env("run", digest, "--", "no-such-command").returncode, 127)
         self.assertFalse(os.path.exists("/opt/managed-env/pip/venv/bin/alpha"))
 
     def test_choices_follow_the_rules_of_pip(self):

@@ -262,14 +262,16 @@ START_TEST(missing_commands_are_errors_in_words)
     static const struct {
         const char *name;
         enum err_code code;
-    } cases[] = {{"no-such-command", ERR_NOT_FOUND},
-                 {"/no/such/file", ERR_NOT_FOUND},
-                 {"plain", ERR_DENIED}};
+        int status;
+    } cases[] = {{"no-such-command", ERR_NOT_FOUND, RUN_NOT_FOUND},
+                 {"/no/such/file", ERR_NOT_FOUND, RUN_NOT_FOUND},
+                 {"plain", ERR_DENIED, RUN_NOT_STARTED}};
     for (size_t i = 0; i < COUNT(cases); i++) {
         c.spec.argv = ARGV(cases[i].name);
         run(&c);
         ck_assert(!c.ok);
         ck_assert_msg(c.err.code == cases[i].code, "%s: %s", cases[i].name, c.err.text);
+        ck_assert_int_eq(c.status, cases[i].status);
         ck_assert_msg(strstr(c.err.text, cases[i].name) != NULL, "%s", c.err.text);
     }
 }

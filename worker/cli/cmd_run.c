@@ -150,7 +150,10 @@ static int run_with(struct cli *c, const char *const *argv)
         return status;
     bool ok = mount_and_run(c, a, argv, &status, &err);
     artifact_free(a);
-    return ok ? status : cli_fail(c, &err);
+    if (ok)
+        return status;
+    int failed = cli_fail(c, &err);
+    return status ? status : failed;
 }
 
 static int run_run(struct cli *c)
@@ -178,7 +181,8 @@ const struct cli_command cli_cmd_run = {
     .operands = "FILE|DIGEST -- COMMAND [ARG…]",
     .summary = "run a command with the environment mounted",
     .help = "The command sees this machine with the environment at its paths, in a namespace of\n"
-            "its own; the exit status is the command's, or 128 + the signal that ended it.",
+            "its own; the exit status is the command's, or 128 + the signal that ended it, or 127\n"
+            "when there is no such command and 126 when it cannot be started.",
     .options = run_tables,
     .run = run_run,
 };

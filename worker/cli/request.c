@@ -63,7 +63,7 @@ static bool add_specs(const struct cli *c, struct environment *e, struct err *er
         const struct cli_value *v = &c->args.values.v[i];
         if (resolver_find(span_str(v->option->name)) &&
             !environment_add(e, v->option->name, v->value, err))
-            return err_wrap(err, "--%s", v->option->name);
+            return false;
     }
     return true;
 }
@@ -222,7 +222,15 @@ static void on_signal(uv_signal_t *signal, int number)
     build_cancel(r->build);
 }
 
-struct build *cli_build(struct cli *c, const struct cli_request *request)
+static void tell_warnings(const struct cli *c, const struct build *b)
+{
+    size_t i;
+    json_t *text;
+    json_array_foreach (build_result(b)->warnings, i, text)
+        log_line(&c->log, LOG_WARN, "%s", json_string_value(text));
+}
+
+static struct build *build_to_end(struct cli *c, const struct cli_request *request)
 {
     struct running r = {0};
     uv_signal_t signals[2];
@@ -241,11 +249,14 @@ struct build *cli_build(struct cli *c, const struct cli_request *request)
     for (int i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&signals[i], NULL);
     uv_run(&c->loop, UV_RUN_NOWAIT);
-    size_t i;
-    json_t *text;
-    json_array_foreach (build_result(r.build)->warnings, i, text)
-        log_line(&c->log, LOG_WARN, "%s", json_string_value(text));
     return r.build;
+}
+
+struct build *cli_build(struct cli *c, const struct cli_request *request)
+{
+    struct build *b = build_to_end(c, request);
+    tell_warnings(c, b);
+    return b;
 }
 
 int cli_build_failed(const struct cli *c, const struct build *b)
@@ -268,8 +279,11 @@ static bool artifact_of_file(struct cli *c, const char *file, struct digest *out
         *status = cli_fail(c, &err);
         return false;
     }
-    struct build *b = cli_build(c, &request);
+    struct build *b = build_to_end(c, &request);
     bool ok = build_result(b)->err.code == ERR_NONE;
+    /* Who runs or looks at what was built before was told then. */
+    if (!build_result(b)->cached)
+        tell_warnings(c, b);
     if (ok)
         *out = build_result(b)->artifact;
     else

@@ -135,18 +135,16 @@ static bool mount_layers(const struct command *c, struct err *err)
     return merge_over_root(&m, err);
 }
 
-/* The child: returns only when it failed. */
-static void become_command(const struct command *c, struct err *err)
+/* The child: returns only when it failed, what it is to end with: 0 is not the command's fault. */
+static int become_command(const struct command *c, struct err *err)
 {
-    if (!mount_layers(c, err)) {
-        err_wrap(err, "mount the environment");
-        return;
-    }
+    if (!mount_layers(c, err))
+        return err_wrap(err, "mount the environment");
     /* By its name, so that it is the folder as the environment shows it. One that cannot be
      * reached by name any more is kept as it is. */
     if (c->cwd && chdir(c->cwd) < 0 && errno != EACCES) {
         err_sys(err, "%s", c->cwd);
-        return;
+        return RUN_NOT_STARTED;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != c->parent)
@@ -154,6 +152,7 @@ static void become_command(const struct command *c, struct err *err)
     signal(SIGPIPE, SIG_DFL); /* ours is ignored; the command expects it */
     sigprocmask(SIG_SETMASK, &c->mask, NULL);
     exec_command(c->argv, c->env, err);
+    return err->code == ERR_NOT_FOUND ? RUN_NOT_FOUND : RUN_NOT_STARTED;
 }
 
 /* Waits; when the command stops (^Z), so do we, for the shell that waits for us. */
@@ -187,8 +186,8 @@ static bool spawn(struct command *c, int *status, struct err *err)
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
-        become_command(c, &failure);
-        _exit(write(pipe_fds[1], &failure, sizeof(failure)) > 0 ? 127 : 126);
+        int ended = become_command(c, &failure);
+        _exit(write(pipe_fds[1], &failure, sizeof(failure)) > 0 ? ended : RUN_NOT_STARTED);
     }
     atomic_store(&command_pid, pid);
     catch_signals(old);

@@ -32,7 +32,11 @@ struct run_spec {
     bool writable;
 };
 
-/* *status: the exit status, or 128 + the signal that ended it. */
+/* What shells and env(1) end with when a command is missing, or there and cannot be started. */
+enum { RUN_NOT_STARTED = 126, RUN_NOT_FOUND = 127 };
+
+/* *status: the exit status, or 128 + the signal that ended it; RUN_* when there is an error that
+ * is the command's, 0 when the environment could not even be mounted. */
 bool run_command(const struct run_spec *spec, int *status, struct err *err);
 
 #endif
