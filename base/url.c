@@ -225,6 +225,15 @@ void url_percent_decode(struct span text, struct buf *out)
     }
 }
 
+struct span url_percent_decoded(struct span text, struct arena *a)
+{
+    if (!span_has(text, '%'))
+        return text;
+    AUTO_BUF struct buf out = BUF(text.len + 1);
+    url_percent_decode(text, &out);
+    return arena_span(a, buf_span(&out));
+}
+
 void url_percent_encode(struct span text, const char *also_safe, struct buf *out)
 {
     for (size_t i = 0; i < text.len; i++) {

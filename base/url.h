@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/span.h"
 
@@ -37,6 +38,8 @@ bool url_same_origin(struct span a, struct span b);
 void url_show(struct span url, struct buf *out);
 
 void url_percent_decode(struct span text, struct buf *out); /* a stray '%' stays */
+/* The same as a span: the text itself when nothing is coded, else the arena's. */
+struct span url_percent_decoded(struct span text, struct arena *a);
 /* All but letters, digits, "-._~" and what is in also_safe becomes %XX. */
 void url_percent_encode(struct span text, const char *also_safe, struct buf *out);
 

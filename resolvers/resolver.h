@@ -159,4 +159,12 @@ bool resolver_cannot_fill(const struct install_context *c, const struct install_
 void resolver_no_environment(const struct install_context *c, json_t *path, json_t *env,
                              json_t *bins);
 
+/* All but parse of such a manager's ops. */
+#define RESOLVER_CANNOT(name)                                                                      \
+    .manager = (name), .resolve = resolver_cannot_resolve, .cancel = resolver_cannot_cancel,       \
+    .locate = resolver_cannot_locate, .units = resolver_cannot_list, .fill = resolver_cannot_fill, \
+    .environment = resolver_no_environment,                                                        \
+    .unsupported = "this version checks the specs of " name " but cannot build its packages yet; " \
+                   "remove them from packages." name " to build the rest"
+
 #endif

@@ -8,15 +8,4 @@ static bool parse(struct span spec, struct err *err)
     return go_spec_parse(spec, &parsed, err);
 }
 
-const struct resolver_ops resolver_go = {
-    .manager = "go",
-    .parse = parse,
-    .unsupported = "this version checks the specs of go but cannot build its packages yet; "
-                   "remove them from packages.go to build the rest",
-    .resolve = resolver_cannot_resolve,
-    .cancel = resolver_cannot_cancel,
-    .locate = resolver_cannot_locate,
-    .units = resolver_cannot_list,
-    .fill = resolver_cannot_fill,
-    .environment = resolver_no_environment,
-};
+const struct resolver_ops resolver_go = {RESOLVER_CANNOT("go"), .parse = parse};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The HTML form: every <a href> is a file; a few other elements matter. This is no general
  * parser: comments are skipped, attributes read, entities in their values decoded. */
+#include "base/url.h"
 #include "resolvers/pip/index_priv.h"
 
 #define MAX_ATTRIBUTES 32
@@ -168,29 +169,6 @@ static bool get(const struct tag *t, struct span key, struct arena *a, struct sp
     return false;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 32);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static struct span percent_decode(struct span s, struct arena *a)
-{
-    if (!span_has(s, '%'))
-        return s;
-    char *to = arena_alloc(a, s.len + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        int hi = s.ptr[i] == '%' && i + 2 < s.len ? hex_value(s.ptr[i + 1]) : -1;
-        int lo = hi >= 0 ? hex_value(s.ptr[i + 2]) : -1;
-        to[n++] = lo >= 0 ? (char)(hi * 16 + lo) : s.ptr[i];
-        i += lo >= 0 ? 2 : 0;
-    }
-    return span_of(to, n);
-}
-
 static void scan_metadata(const struct tag *t, struct arena *a, struct pip_file *f)
 {
     struct span value;
@@ -219,7 +197,7 @@ static void scan_anchor(const struct tag *t, struct arena *a, struct span projec
                 f.sha256 = pip_sha256_value(span_skip(piece, 7));
     struct span path = span_slice(f.url, 0, span_find_char(f.url, '?'));
     size_t slash = span_find_last_char(path, '/');
-    f.filename = percent_decode(slash < path.len ? span_skip(path, slash + 1) : path, a);
+    f.filename = url_percent_decoded(slash < path.len ? span_skip(path, slash + 1) : path, a);
     get(t, SPAN("data-requires-python"), a, &f.requires_python);
     f.yanked = get(t, SPAN("data-yanked"), a, &f.yanked_reason);
     scan_metadata(t, a, &f);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "resolvers/pip/requirement.h"
 
+#include "base/url.h"
 #include "resolvers/pip/name.h"
 
 #define MAX_EXTRAS 64
@@ -117,27 +118,6 @@ static bool bad_url_char(char c)
     return (unsigned char)c <= ' ' || c == 0x7f || c == '"' || c == '<' || c == '>' || c == '\\';
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 32);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static struct span percent_decode(struct span s, struct arena *a)
-{
-    char *to = arena_alloc(a, s.len + 1);
-    size_t n = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        int hi = s.ptr[i] == '%' && i + 2 < s.len ? hex_value(s.ptr[i + 1]) : -1;
-        int lo = hi >= 0 ? hex_value(s.ptr[i + 2]) : -1;
-        to[n++] = lo >= 0 ? (char)(hi * 16 + lo) : s.ptr[i];
-        i += lo >= 0 ? 2 : 0;
-    }
-    return span_of(to, n);
-}
-
 /* "#sha256=...&egg=...": the hash, if there is one. */
 static bool parse_fragment(struct parser *p, struct span fragment, struct pip_requirement *out)
 {
@@ -175,7 +155,7 @@ static bool parse_url(struct parser *p, struct pip_requirement *out)
     struct span path = span_slice(url, 0, span_find_char(url, '?'));
     size_t slash = span_find_last_char(path, '/');
     out->url_file =
-        slash < path.len ? percent_decode(span_skip(path, slash + 1), p->arena) : SPAN("");
+        slash < path.len ? url_percent_decoded(span_skip(path, slash + 1), p->arena) : SPAN("");
     return true;
 }
 

@@ -185,6 +185,8 @@ START_TEST(percent_coding_round_trips_every_byte)
     ck_assert(span_has(buf_span(&coded), '/') && span_has(buf_span(&coded), '@'));
     url_percent_decode(buf_span(&coded), &back);
     ck_assert(span_eq(buf_span(&back), span_of(all, 256)));
+    AUTO_ARENA struct arena *a = arena_new();
+    ck_assert(span_eq(url_percent_decoded(buf_span(&coded), a), span_of(all, 256)));
     url_percent_decode(SPAN("%zz%4%41%"), &odd);
     ck_assert_str_eq(buf_cstr(&odd), "%zz%4A%");
     buf_reset(&odd);
