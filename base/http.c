@@ -442,7 +442,6 @@ static void take_login(struct http_request *r, const struct url_parts *p)
     if (!span_has(buf_span(&name), ':'))
         buf_char(&name, ':');
     r->login_name = mem_dup(buf_span(&name));
-    r->login_origin = mem_dup_str(r->url);
 }
 
 static void check_request(struct http_request *r, const char *url)
@@ -454,6 +453,7 @@ static void check_request(struct http_request *r, const char *url)
         return;
     }
     r->url = http_sendable_url(&p);
+    r->login_origin = mem_dup_str(r->url);
     take_login(r, &p);
     if (r->client->closing)
         http_fail(r, ERR_CANCELLED, "cancelled: the HTTP client is closing");
@@ -475,6 +475,12 @@ struct http_request *http_start(struct http_client *c, const struct http_get *ge
     r->get.if_none_match = mem_dup_str(get->if_none_match);
     r->get.if_modified_since = mem_dup_str(get->if_modified_since);
     r->get.range = mem_dup_str(get->range);
+    r->get.content_type = mem_dup_str(get->content_type);
+    r->get.content = span_of(mem_dup(get->content), get->content.len);
+    r->fields = mem_array(get->field_count + 1, sizeof(*r->fields));
+    for (size_t i = 0; i < get->field_count; i++)
+        r->fields[i] = (struct http_field){mem_dup_str(get->fields[i].name),
+                                           mem_dup_str(get->fields[i].value)};
     r->order = c->started++;
     r->started_ms = (int64_t)uv_now(c->loop);
     r->deadline_ms = r->started_ms + (get->deadline_ms > 0 ? get->deadline_ms : 600000);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* http.h - HTTP GETs on a libuv loop, over libcurl's multi interface (RFC 9110, 9113).
+/* http.h - HTTP GETs and POSTs on a libuv loop, over libcurl's multi interface (RFC 9110, 9113).
  *
  * Requests to one host share one HTTP/2 connection and its streams (HTTP/1.1 servers get a
  * bounded few). A failed attempt (no connection, a stall, 408, 429, 5xx) is made again with
@@ -7,7 +7,8 @@
  * with a range when the server gave a strong validator. Proxies and CA files come from the
  * environment as curl and the package clients know them (HTTPS_PROXY, NO_PROXY; CURL_CA_BUNDLE,
  * SSL_CERT_FILE, REQUESTS_CA_BUNDLE, SSL_CERT_DIR). Only http and https, at most 10 redirects,
- * none from https to http, credentials only to the origin (scheme, host, port) they are for.
+ * none from https to http, none of a POST, credentials only to the origin (scheme, host, port)
+ * they are for.
  *
  * Ownership: strings in http_get are copied by http_start. The reply lives until done()
  *            returns; http_reply_take_body keeps the bytes longer.
@@ -65,9 +66,22 @@ struct http_reply {
     int attempts;
 };
 
+struct http_field {
+    const char *name, *value;
+};
+
 struct http_get {
     const char *url;
-    const char *accept;                            /* NULL: any */
+    /* A POST of `content`, which is tried again like a GET: it has to be idempotent. */
+    bool post;
+    struct span content;
+    const char *content_type; /* NULL: application/json */
+    /* Further headers, sent to the URL's own origin only. */
+    const struct http_field *fields;
+    size_t field_count;
+    int attempts;       /* 0: the client's */
+    bool any_status;    /* other 4xx are answers too: their bodies tell why */
+    const char *accept; /* NULL: any */
     const char *if_none_match, *if_modified_since; /* NULL: unconditional */
     /* Range of bytes: "0-99", "100-", "-65536" (suffix); NULL: the whole. The server may answer
      * 200 with everything all the same: look at status and content_range. */

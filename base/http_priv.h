@@ -48,8 +48,10 @@ struct http_request {
     enum http_state state;
     struct http_get get; /* strings are ours */
     bool head_only;
-    char *url;                       /* of this hop; no userinfo, no fragment */
-    char *login_origin, *login_name; /* the URL's own userinfo and where it may go */
+    struct http_field *fields; /* ours */
+    char *url;                 /* of this hop; no userinfo, no fragment */
+    char *login_origin;        /* of the first URL */
+    char *login_name;          /* its userinfo, which goes there only; NULL: none */
     struct http_host *host;
     uint64_t order;
     int redirects, attempts;

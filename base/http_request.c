@@ -92,6 +92,14 @@ static void add_headers(struct http_request *r)
         add_header(r, "If-None-Match", r->get.if_none_match);
     if (!r->resuming && r->get.if_modified_since)
         add_header(r, "If-Modified-Since", r->get.if_modified_since);
+    if (r->get.post) {
+        add_header(r, "Content-Type",
+                   r->get.content_type ? r->get.content_type : "application/json");
+        add_header(r, "Expect", ""); /* without it curl asks first whether a body is welcome */
+    }
+    if (url_same_origin(span_str(r->login_origin), span_str(r->url)))
+        for (size_t i = 0; i < r->get.field_count; i++)
+            add_header(r, r->fields[i].name, r->fields[i].value);
     add_login(r);
 }
 
@@ -138,6 +146,10 @@ static void set_request(struct http_request *r)
     curl_easy_setopt(r->easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(r->easy, CURLOPT_NOBODY, r->head_only ? 1L : 0L);
     curl_easy_setopt(r->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    if (r->get.post) {
+        curl_easy_setopt(r->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->get.content.len);
+        curl_easy_setopt(r->easy, CURLOPT_POSTFIELDS, r->get.content.ptr);
+    }
     if (!raw)
         curl_easy_setopt(r->easy, CURLOPT_ACCEPT_ENCODING, "gzip, br");
     curl_easy_setopt(r->easy, CURLOPT_HEADERFUNCTION, http_on_header);
@@ -226,7 +238,8 @@ static void retry(struct http_request *r, enum err_code code, int64_t ask_ms, co
     if (ask_ms > c->options.retry_after_max_ms) {
         http_fail(r, code, "%s; it asks to wait %lld s, which is too long", text,
                   (long long)(ask_ms / 1000));
-    } else if (r->failures >= c->options.attempts || now + wait >= r->deadline_ms) {
+    } else if (r->failures >= (r->get.attempts ? r->get.attempts : c->options.attempts) ||
+               now + wait >= r->deadline_ms) {
         http_fail(r, code, "%s (%d attempt%s)", text, r->attempts, r->attempts == 1 ? "" : "s");
     } else {
         describe(r, &r->last, code, text);
@@ -281,7 +294,7 @@ static bool is_answer(const struct http_request *r)
 {
     int s = r->answer.status;
     return (s >= 200 && s < 300) || s == 404 || s == 410 || s == 451 ||
-           (s == 416 && r->get.range) ||
+           (s == 416 && r->get.range) || (r->get.any_status && s >= 400 && s < 500) ||
            (s == 304 && (r->get.if_none_match || r->get.if_modified_since));
 }
 
@@ -300,18 +313,18 @@ static void take_status(struct http_request *r)
     int s = r->answer.status;
     char text[64];
     snprintf(text, sizeof(text), "status %d", s);
-    if (is_redirect(s) && r->answer.location)
+    if (is_redirect(s) && r->answer.location && !r->get.post)
         follow_redirect(r);
     else if (s == 416 && r->resuming) {
         r->resuming = r->body_wanted = false;
         retry(r, ERR_REGISTRY, -1, "the file changed while it was read");
+    } else if (s == 408 || s == 429 || (s >= 500 && s != 501 && s != 505)) {
+        retry(r, ERR_REGISTRY, r->answer.retry_after_ms, text);
     } else if (is_answer(r)) {
         if (r->resuming && !r->body_wanted)
             buf_reset(&r->body); /* the part that an earlier attempt brought */
         http_end(r, NULL);
-    } else if (s == 408 || s == 429 || (s >= 500 && s != 501 && s != 505))
-        retry(r, ERR_REGISTRY, r->answer.retry_after_ms, text);
-    else
+    } else
         refuse(r);
 }
 
@@ -379,6 +392,13 @@ void http_request_free(struct http_request *r)
     free((char *)r->get.if_none_match);
     free((char *)r->get.if_modified_since);
     free((char *)r->get.range);
+    free((char *)r->get.content_type);
+    free((char *)r->get.content.ptr);
+    for (size_t i = 0; i < r->get.field_count; i++) {
+        free((char *)r->fields[i].name);
+        free((char *)r->fields[i].value);
+    }
+    free(r->fields);
     free(r->url);
     free(r->login_name);
     free(r->login_origin);

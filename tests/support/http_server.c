@@ -19,7 +19,7 @@
 
 struct route {
     VEC(struct test_answer) answers;
-    VEC(char *) requests; /* their header blocks */
+    VEC(char *) requests; /* header blocks, each with its body */
 };
 
 struct connection {
@@ -65,25 +65,6 @@ static bool send_all(struct connection *c, struct span bytes)
     return true;
 }
 
-/* One request's header block into `in`; what follows it stays there for the next one. */
-static bool read_request(struct connection *c, struct buf *in, size_t *len)
-{
-    for (;;) {
-        *len = span_find(buf_span(in), SPAN("\r\n\r\n"));
-        if (*len < in->len) {
-            *len += 4;
-            return true;
-        }
-        char *to = buf_room(in, 4096);
-        if (!to || !wait_ms(c->server, c->fd, POLLIN, -1))
-            return false;
-        ssize_t n = recv(c->fd, to, 4096, 0);
-        if (n <= 0)
-            return false;
-        in->len += (size_t)n;
-    }
-}
-
 static bool find_header(struct span block, const char *name, struct span *value)
 {
     struct span line, n;
@@ -91,6 +72,34 @@ static bool find_header(struct span block, const char *name, struct span *value)
         if (http_header_split(line, &n, value) && span_eq_nocase(n, span_str(name)))
             return true;
     return false;
+}
+
+static bool read_more(struct connection *c, struct buf *in)
+{
+    char *to = buf_room(in, 4096);
+    if (!to || !wait_ms(c->server, c->fd, POLLIN, -1))
+        return false;
+    ssize_t n = recv(c->fd, to, 4096, 0);
+    in->len += n > 0 ? (size_t)n : 0;
+    return n > 0;
+}
+
+/* One request's header block and body into `in`; what follows stays there for the next one. */
+static bool read_request(struct connection *c, struct buf *in, size_t *len)
+{
+    struct span value;
+    uint64_t body = 0;
+    while ((*len = span_find(buf_span(in), SPAN("\r\n\r\n"))) == in->len)
+        if (!read_more(c, in))
+            return false;
+    *len += 4;
+    if (find_header(span_slice(buf_span(in), 0, *len), "Content-Length", &value))
+        span_to_u64(value, &body);
+    *len += body;
+    while (in->len < *len)
+        if (!read_more(c, in))
+            return false;
+    return true;
 }
 
 /* The answer for this request, copied; records the request. */
@@ -387,6 +396,17 @@ const char *test_server_header(struct test_server *s, const char *path, int nth,
         found = arena_str(s->arena, value);
     pthread_mutex_unlock(&s->mutex);
     return found;
+}
+
+const char *test_server_request(struct test_server *s, const char *path, int nth)
+{
+    const char *text = NULL;
+    pthread_mutex_lock(&s->mutex);
+    struct route *r = map_get(&s->routes, span_str(path));
+    if (r && (size_t)nth < r->requests.n)
+        text = r->requests.v[nth];
+    pthread_mutex_unlock(&s->mutex);
+    return text;
 }
 
 const char *test_server_order(struct test_server *s)

@@ -59,6 +59,8 @@ int test_server_most_at_once(struct test_server *s); /* connections open at one 
 /* The value of a header of the nth (from 0) request for the path; NULL: not sent. Lives as long
  * as the server. */
 const char *test_server_header(struct test_server *s, const char *path, int nth, const char *name);
+/* The whole nth request, headers and body; NULL: it did not come. Lives as above. */
+const char *test_server_request(struct test_server *s, const char *path, int nth);
 /* The paths in the order in which they were asked for, with ' ' between. Lives as above. */
 const char *test_server_order(struct test_server *s);
 
