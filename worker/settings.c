@@ -22,32 +22,35 @@ static const struct key {
     const char *standard; /* NULL: unset */
     int64_t least, most;  /* of a NUMBER */
     const char *choices;  /* of a TEXT: "a b c"; NULL: any */
+    bool secret;          /* is never shown */
 } keys[] = {
-    {"bytecode", FLAG, "true", 0, 0, NULL},
-    {"compression", TEXT, "zstd", 0, 0, "zstd gzip"},
-    {"home", TEXT, NULL, 0, 0, NULL},
-    {"offline", FLAG, "false", 0, 0, NULL},
-    {"threads", NUMBER, "0", 0, 256, NULL},
+    {"bytecode", FLAG, "true", 0, 0, NULL, false},
+    {"compression", TEXT, "zstd", 0, 0, "zstd gzip", false},
+    {"home", TEXT, NULL, 0, 0, NULL, false},
+    {"offline", FLAG, "false", 0, 0, NULL, false},
+    {"threads", NUMBER, "0", 0, 256, NULL, false},
+    {"server", TEXT, NULL, 0, 0, NULL, false},
+    {"api_key", TEXT, NULL, 0, 0, NULL, true},
     /* The worker's. */
-    {"listen", TEXT, "127.0.0.1:8470", 0, 0, NULL},
-    {"jobs", NUMBER, "2", 0, 256, NULL},
-    {"platform_domains", TEXT, NULL, 0, 0, NULL},
-    {"drain_seconds", NUMBER, "20", 0, 3600, NULL},
-    {"keep_days", NUMBER, "30", 0, 36500, NULL},
-    {"lease_seconds", NUMBER, "30", 3, 3600, NULL},
-    {"max_attempts", NUMBER, "5", 1, 100, NULL},
-    {"max_queued", NUMBER, "100000", 1, 100000000, NULL},
-    {"max_queued_workspace", NUMBER, "10000", 1, 100000000, NULL},
-    {"max_running_workspace", NUMBER, "0", 0, 1000, NULL},
-    {"max_body_bytes", NUMBER, "1048576", 1024, 64 << 20, NULL},
-    {"max_header_bytes", NUMBER, "16384", 1024, 1 << 20, NULL},
-    {"idle_seconds", NUMBER, "60", 1, 3600, NULL},
-    {"receive_seconds", NUMBER, "60", 1, 3600, NULL},
-    {"max_connections", NUMBER, "4096", 1, 60000, NULL},
-    {"max_connections_address", NUMBER, "1024", 1, 60000, NULL},
-    {"gc_minutes", NUMBER, "60", 0, 100000, NULL},
-    {"gc_grace_hours", NUMBER, "24", 0, 100000, NULL},
-    {"gc_keep_bytes", NUMBER, "0", 0, INT64_MAX, NULL},
+    {"listen", TEXT, "127.0.0.1:8470", 0, 0, NULL, false},
+    {"jobs", NUMBER, "2", 0, 256, NULL, false},
+    {"platform_domains", TEXT, NULL, 0, 0, NULL, false},
+    {"drain_seconds", NUMBER, "20", 0, 3600, NULL, false},
+    {"keep_days", NUMBER, "30", 0, 36500, NULL, false},
+    {"lease_seconds", NUMBER, "30", 3, 3600, NULL, false},
+    {"max_attempts", NUMBER, "5", 1, 100, NULL, false},
+    {"max_queued", NUMBER, "100000", 1, 100000000, NULL, false},
+    {"max_queued_workspace", NUMBER, "10000", 1, 100000000, NULL, false},
+    {"max_running_workspace", NUMBER, "0", 0, 1000, NULL, false},
+    {"max_body_bytes", NUMBER, "1048576", 1024, 64 << 20, NULL, false},
+    {"max_header_bytes", NUMBER, "16384", 1024, 1 << 20, NULL, false},
+    {"idle_seconds", NUMBER, "60", 1, 3600, NULL, false},
+    {"receive_seconds", NUMBER, "60", 1, 3600, NULL, false},
+    {"max_connections", NUMBER, "4096", 1, 60000, NULL, false},
+    {"max_connections_address", NUMBER, "1024", 1, 60000, NULL, false},
+    {"gc_minutes", NUMBER, "60", 0, 100000, NULL, false},
+    {"gc_grace_hours", NUMBER, "24", 0, 100000, NULL, false},
+    {"gc_keep_bytes", NUMBER, "0", 0, INT64_MAX, NULL, false},
 };
 
 static const char registries_prefix[] = "registries.";
@@ -345,6 +348,13 @@ const char *settings_str(const struct settings *s, const char *key)
     return value_of(s, key, TEXT);
 }
 
+const char *settings_from(const struct settings *s, const char *key)
+{
+    size_t i = key_index(key);
+    assert(i < COUNT(keys));
+    return s->values[i].from;
+}
+
 int64_t settings_int(const struct settings *s, const char *key)
 {
     uint64_t n = 0;
@@ -406,6 +416,8 @@ static json_t *typed(const struct key *key, const char *text)
         return json_null();
     if (key->kind == FLAG)
         return json_boolean(strcmp(text, "true") == 0);
+    if (key->secret)
+        return json_string("(set, not shown)");
     if (key->kind == TEXT)
         return json_string(text);
     span_to_u64(span_str(text), &n);

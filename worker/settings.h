@@ -32,6 +32,8 @@ bool settings_override(struct settings *s, const char *key, const char *value, c
 const char *settings_str(const struct settings *s, const char *key);
 int64_t settings_int(const struct settings *s, const char *key);
 bool settings_bool(const struct settings *s, const char *key);
+/* Where its value stands: "strata.yaml:3", "the variable STRATA_SERVER", "the default". */
+const char *settings_from(const struct settings *s, const char *key);
 const json_t *settings_registries(const struct settings *s); /* NULL: none configured */
 /* Manager to the place its registries are configured at ("strata.yaml:3"). */
 const json_t *settings_registries_from(const struct settings *s);

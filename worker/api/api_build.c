@@ -100,11 +100,13 @@ bool build_create_prepare(struct req *r)
 
 static bool enqueue(struct req *r, struct state *s, const struct build_new *n, struct job *job)
 {
-    if (!build_enqueue(s, r->workspace, n, job, req_problem(r)))
+    enum queue_how how;
+    if (!build_enqueue(s, r->workspace, n, job, &how, req_problem(r)))
         return false;
     r->status = 202;
     r->enqueued = true;
     r->reply = build_json(job);
+    json_object_set_new(r->reply, "joined", json_boolean(how == QUEUE_JOINED));
     return true;
 }
 
@@ -134,6 +136,7 @@ static void refresh_work(struct req *r, struct state *s, const struct env_row *e
     r->status = 202;
     r->enqueued = true;
     r->reply = build_json(&job);
+    json_object_set_new(r->reply, "joined", json_false());
 }
 
 static void env_build_work(struct req *r, struct state *s)

@@ -125,8 +125,9 @@ struct build_new {
     const struct digest *request;
 };
 
+/* how: whether equal work was there already; may be NULL. */
 bool build_enqueue(struct state *s, const char *workspace, const struct build_new *n,
-                   struct job *out, struct problem *p);
+                   struct job *out, enum queue_how *how, struct problem *p);
 /* The build that an idempotency key stands for; out->id empty when the key is new. */
 bool build_replay(struct state *s, const char *workspace, const char *key,
                   const struct digest *request, struct job *out, struct problem *p);

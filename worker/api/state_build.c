@@ -54,7 +54,7 @@ static bool refused(struct problem *p, const struct queue_added *added)
 }
 
 bool build_enqueue(struct state *s, const char *workspace, const struct build_new *n,
-                   struct job *out, struct problem *p)
+                   struct job *out, enum queue_how *how, struct problem *p)
 {
     AUTO_JSON json_t *payload = json_object();
     AUTO_BUF struct buf text = BUF(2 << 20);
@@ -78,6 +78,8 @@ bool build_enqueue(struct state *s, const char *workspace, const struct build_ne
     if (!s->queue->ops->enqueue(s->queue, &q, text_now_us() / 1000, &added, &p->err))
         return refused(p, &added);
     *out = added.job;
+    if (how)
+        *how = added.how;
     return true;
 }
 

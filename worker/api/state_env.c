@@ -154,7 +154,7 @@ bool env_refresh(struct state *s, const char *workspace, const struct env_row *o
     n.version = v.n;
     n.config = config;
     n.refresh = true;
-    if (!build_enqueue(s, workspace, &n, out, p))
+    if (!build_enqueue(s, workspace, &n, out, NULL, p))
         return false;
     memcpy(v.build, out->id, sizeof(v.build));
     return version_insert(s, old->id, &v, p) && set_env(s, old->id, &same, v.n, p);

@@ -251,7 +251,7 @@ static bool await(struct state *s, const char *workspace, struct pin_row *r,
                           .config = v->config,
                           .lock = v->lock,
                           .priority = JOB_INTERACTIVE};
-    if (!build_enqueue(s, workspace, &b, &job, p))
+    if (!build_enqueue(s, workspace, &b, &job, NULL, p))
         return false;
     memcpy(r->build, job.id, sizeof(r->build));
     return version_set_build(s, r->env, r->version, job.id, p);

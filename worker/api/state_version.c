@@ -65,7 +65,7 @@ bool version_add(struct state *s, const char *workspace, const char *env, int64_
     } else if (config_has_packages(config)) {
         AUTO_JOB struct job job = {0};
         struct build_new b = {.env = env, .version = n, .config = config, .priority = JOB_NORMAL};
-        if (!build_enqueue(s, workspace, &b, &job, p))
+        if (!build_enqueue(s, workspace, &b, &job, NULL, p))
             return false;
         memcpy(v.build, job.id, sizeof(v.build));
     }

@@ -68,8 +68,23 @@ struct cli_request {
     struct build_request build;
 };
 
+/* Only its environment, of out->file. */
+bool cli_request_environment(struct cli *c, struct cli_request *out, struct err *err);
 bool cli_request_open(struct cli *c, const char *file, struct cli_request *out, struct err *err);
 void cli_request_release(struct cli_request *r);
+
+/* Runs the loop until something long is done; an interrupt cancels it, a second one ends the
+ * program. Stops the display. */
+struct cli_wait {
+    void (*cancel)(void *what);
+    void *what;
+    bool done;
+    int interrupts;
+};
+void cli_wait(struct cli *c, struct cli_wait *w);
+
+/* {"pip":{"segments","received_bytes","phase_ms"},...}. New reference. */
+json_t *cli_progress_json(const struct build_progress *list, size_t n);
 
 /* Runs a build with its display to the end. The result is the caller's to free (build_free); NULL
  * never. Prints the warnings. */

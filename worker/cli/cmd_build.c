@@ -2,7 +2,7 @@
 /* cmd_build.c - build and lock. */
 #include <stdio.h>
 
-#include "worker/cli/cli.h"
+#include "worker/cli/remote.h"
 #include "worker/lock.h"
 
 static json_t *digest_json(const struct digest *d)
@@ -11,10 +11,8 @@ static json_t *digest_json(const struct digest *d)
     return json_string(digest_text(d, text));
 }
 
-static json_t *progress_json(const struct build *b)
+json_t *cli_progress_json(const struct build_progress *list, size_t n)
 {
-    const struct build_progress *list;
-    size_t n = build_progress(b, &list);
     json_t *out = json_object();
     for (size_t i = 0; i < n; i++) {
         json_t *m = json_object(), *phases = json_object();
@@ -32,6 +30,8 @@ static json_t *progress_json(const struct build *b)
 static json_t *result_json(const struct build *b)
 {
     const struct build_result *r = build_result(b);
+    const struct build_progress *list;
+    size_t n = build_progress(b, &list);
     json_t *out = json_object();
     json_object_set_new(out, "artifact", digest_json(&r->artifact));
     json_object_set_new(out, "lock", digest_json(&r->lock_digest));
@@ -40,9 +40,12 @@ static json_t *result_json(const struct build *b)
     json_object_set(out, "warnings", r->warnings);
     json_put_int(out, "received_bytes", (int64_t)r->received_bytes);
     json_put_int(out, "total_ms", r->total_ms);
-    json_object_set_new(out, "managers", progress_json(b));
+    json_object_set_new(out, "managers", cli_progress_json(list, n));
     return out;
 }
+
+static const struct cli_option *const build_tables[] = {cli_remote_options, cli_build_options,
+                                                        NULL};
 
 static int build_run(struct cli *c)
 {
@@ -51,6 +54,8 @@ static int build_run(struct cli *c)
     if (c->args.operands.n > 1)
         return cli_usage(c, "build takes one file");
     const char *file = c->args.operands.n ? c->args.operands.v[0] : NULL;
+    if (cli_value(&c->args, "server"))
+        return cli_remote_run(c, file);
     if (!cli_request_open(c, file, &request, &err))
         return cli_fail(c, &err);
     struct build *b = cli_build(c, &request);
@@ -73,10 +78,14 @@ const struct cli_command cli_cmd_build = {
     .name = "build",
     .operands = "[FILE|-]",
     .summary = "build an environment and print its artifact's digest",
-    .help = "FILE is an environment file (YAML or JSON), - reads one from standard input; without\n"
-            "either it is environment.yaml here, or what --pip, --npm and the others list.\n"
-            "A lock beside FILE that answers it is reproduced; --refresh resolves anew.",
-    .options = cli_build_tables,
+    .help =
+        "FILE is an environment file (YAML or JSON), - reads one from standard input; without\n"
+        "either it is environment.yaml here, or what --pip, --npm and the others list.\n"
+        "A lock beside FILE that answers it is reproduced; --refresh resolves anew.\n"
+        "With --server a build-worker builds it: for its own machine, with its own registries\n"
+        "and without the lock. The first interrupt cancels that build too, unless it was under\n"
+        "way before.",
+    .options = build_tables,
     .run = build_run,
 };
 

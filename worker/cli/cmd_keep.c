@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "cache/pin.h"
-#include "worker/cli/cli.h"
+#include "worker/cli/remote.h"
 
 /* ---- warm ------------------------------------------------------------------------------------ */
 
@@ -37,27 +37,62 @@ static int warm_one(struct cli *c, const char *file, json_t *rows)
     return status;
 }
 
+static int warm_one_there(struct cli *c, struct remote *r, const char *file, json_t *rows)
+{
+    struct err err = {0};
+    json_t *row = json_object();
+    json_put_str(row, "file", file);
+    json_array_append_new(rows, row);
+    struct remote_build *b = cli_remote_build(c, r, file, "warm", &err);
+    if (b) {
+        const struct remote_result *result = remote_build_result(b);
+        char text[DIGEST_TEXT_SIZE];
+        err = result->err;
+        json_put_str(row, "build", result->id[0] ? result->id : NULL);
+        if (!err.code) {
+            json_put_digest(row, "artifact", &result->artifact);
+            json_object_set_new(row, "cached", json_boolean(result->cached));
+            if (!c->json)
+                printf("%s %s\n", digest_text(&result->artifact, text), file);
+        }
+    }
+    if (err.code) {
+        json_put_str(row, "error", err.text);
+        fprintf(stderr, "build-env: %s: %s (%s)\n", file, err.text, err_code_name(err.code));
+    }
+    remote_build_free(b);
+    return err_exit_status(err.code);
+}
+
 static int warm_run(struct cli *c)
 {
     AUTO_JSON json_t *rows = json_array();
+    struct err err = {0};
+    struct remote *r = NULL;
     int worst = 0;
     if (c->args.operands.n == 0)
         return cli_usage(c, "warm takes environment files");
-    for (size_t i = 0; i < c->args.operands.n; i++) {
-        int status = warm_one(c, c->args.operands.v[i], rows);
+    if (cli_value(&c->args, "server") && !cli_remote_open(c, &r, &err))
+        return cli_fail(c, &err);
+    for (size_t i = 0; i < c->args.operands.n && worst != err_exit_status(ERR_CANCELLED); i++) {
+        const char *file = c->args.operands.v[i];
+        int status = r ? warm_one_there(c, r, file, rows) : warm_one(c, file, rows);
         worst = status > worst ? status : worst;
     }
+    remote_free(r);
     if (c->json)
         cli_print_json(rows);
     return worst;
 }
+
+static const struct cli_option *const warm_tables[] = {cli_remote_options, cli_build_options, NULL};
 
 const struct cli_command cli_cmd_warm = {
     .name = "warm",
     .operands = "FILE…",
     .summary = "build environments ahead of their use; for cron",
     .help = "Builds each FILE that is not built already. The exit status is the worst of all.",
-    .options = cli_build_tables,
+    .options = warm_tables,
     .run = warm_run,
 };
 

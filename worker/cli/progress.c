@@ -14,7 +14,8 @@ struct progress {
     uv_timer_t timer;
     uv_mutex_t mutex; /* over stderr and lines_drawn */
     enum progress_style style;
-    const struct build *build;
+    progress_source *source; /* NULL: nothing is watched */
+    const void *source_ctx;
     int lines_drawn;
     int64_t started_ms;
     enum build_phase told[RESOLVER_COUNT]; /* plain style */
@@ -83,7 +84,7 @@ static void erase(struct progress *p)
 static void draw(struct progress *p)
 {
     const struct build_progress *list;
-    size_t n = build_progress(p->build, &list);
+    size_t n = p->source(p->source_ctx, &list);
     for (size_t i = 0; i < n; i++) {
         char text[64], bar[BAR_CELLS + 1];
         int done = cells_done(&list[i]);
@@ -100,7 +101,7 @@ static void draw(struct progress *p)
 static void tell(struct progress *p)
 {
     const struct build_progress *list;
-    size_t n = build_progress(p->build, &list);
+    size_t n = p->source(p->source_ctx, &list);
     for (size_t i = 0; i < n; i++) {
         char text[64];
         /* Nothing had to be made: there is nothing to tell. */
@@ -115,7 +116,7 @@ static void tell(struct progress *p)
 
 static void show(struct progress *p)
 {
-    if (!p->build || p->style == PROGRESS_QUIET)
+    if (!p->source || p->style == PROGRESS_QUIET)
         return;
     uv_mutex_lock(&p->mutex);
     if (p->style == PROGRESS_BARS) {
@@ -144,9 +145,21 @@ struct progress *progress_new(uv_loop_t *loop, enum progress_style style)
     return p;
 }
 
+static size_t of_build(const void *ctx, const struct build_progress **list)
+{
+    return build_progress(ctx, list);
+}
+
 void progress_watch(struct progress *p, const struct build *b)
 {
-    p->build = b;
+    progress_watch_source(p, of_build, b);
+}
+
+void progress_watch_source(struct progress *p, progress_source *source, const void *ctx)
+{
+    p->source = source;
+    p->source_ctx = ctx;
+    memset(p->told, 0, sizeof(p->told));
     p->started_ms = io_monotonic_ms();
     if (p->style != PROGRESS_QUIET)
         uv_timer_start(&p->timer, on_timer, REDRAW_MS, REDRAW_MS);
@@ -158,7 +171,7 @@ void progress_stop(struct progress *p)
     /* A build that ended before the first redraw was too quick to need a display. */
     if (p->style == PROGRESS_PLAIN || p->lines_drawn)
         show(p);
-    p->build = NULL;
+    p->source = NULL;
     p->lines_drawn = 0;
 }
 

@@ -22,6 +22,9 @@ enum progress_style progress_style_here(void);
 
 struct progress *progress_new(uv_loop_t *loop, enum progress_style style);
 void progress_watch(struct progress *p, const struct build *b);
+/* The same for what only tells of its progress, as build_progress does. */
+typedef size_t progress_source(const void *ctx, const struct build_progress **list);
+void progress_watch_source(struct progress *p, progress_source *source, const void *ctx);
 void progress_stop(struct progress *p); /* draws the last state; the build may be freed then */
 void progress_free(struct progress *p); /* run the loop once more */
 

@@ -76,7 +76,7 @@ static bool any_specs(const struct cli *c)
     return false;
 }
 
-static bool open_environment(struct cli *c, struct cli_request *r, struct err *err)
+bool cli_request_environment(struct cli *c, struct cli_request *r, struct err *err)
 {
     const char *newer = cli_value(&c->args, "exclude-newer");
     if (!r->file && !any_specs(c))
@@ -166,7 +166,7 @@ static bool choose_epoch(int64_t *out, struct err *err)
 bool cli_request_open(struct cli *c, const char *file, struct cli_request *r, struct err *err)
 {
     *r = (struct cli_request){.file = file};
-    if (open_environment(c, r, err) && cli_engine(c, err)) {
+    if (cli_request_environment(c, r, err) && cli_engine(c, err)) {
         bool offline = cli_flag(&c->args, "offline") || settings_bool(c->settings, "offline");
         r->build = (struct build_request){
             .name = r->environment->name,
@@ -201,25 +201,15 @@ void cli_request_release(struct cli_request *r)
 
 /* ---- the build ------------------------------------------------------------------------------- */
 
-struct running {
-    struct build *build;
-    bool done;
-    int interrupts;
-};
-
 static void on_done(struct build *b, void *ctx)
 {
     (void)b;
-    ((struct running *)ctx)->done = true;
+    ((struct cli_wait *)ctx)->done = true;
 }
 
-/* Once: cancel, and leave nothing half-made. Twice: the user means it. */
-static void on_signal(uv_signal_t *signal, int number)
+static void cancel(void *what)
 {
-    struct running *r = signal->data;
-    if (r->interrupts++)
-        _exit(128 + number);
-    build_cancel(r->build);
+    build_cancel(what);
 }
 
 static void tell_warnings(const struct cli *c, const struct build *b)
@@ -232,24 +222,12 @@ static void tell_warnings(const struct cli *c, const struct build *b)
 
 static struct build *build_to_end(struct cli *c, const struct cli_request *request)
 {
-    struct running r = {0};
-    uv_signal_t signals[2];
-    r.build = build_start(&c->engine, &request->build, on_done, &r);
-    static const int numbers[2] = {SIGINT, SIGTERM};
-    for (int i = 0; i < 2; i++) {
-        uv_signal_init(&c->loop, &signals[i]);
-        signals[i].data = &r;
-        uv_signal_start(&signals[i], on_signal, numbers[i]);
-        uv_unref((uv_handle_t *)&signals[i]);
-    }
-    progress_watch(c->progress, r.build);
-    while (!r.done)
-        uv_run(&c->loop, UV_RUN_ONCE);
-    progress_stop(c->progress);
-    for (int i = 0; i < 2; i++)
-        uv_close((uv_handle_t *)&signals[i], NULL);
-    uv_run(&c->loop, UV_RUN_NOWAIT);
-    return r.build;
+    struct cli_wait wait = {.cancel = cancel};
+    struct build *b = build_start(&c->engine, &request->build, on_done, &wait);
+    wait.what = b;
+    progress_watch(c->progress, b);
+    cli_wait(c, &wait);
+    return b;
 }
 
 struct build *cli_build(struct cli *c, const struct cli_request *request)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* api_server.c - the worker's API over the test double, for scripts: prints its port, serves
  * until SIGTERM. Usage: api_server DB [--jobs N] [--key WORKSPACE]... [--attempts N]
- * [--receive-ms N] [--queued N]; each --key makes a key and prints it. */
+ * [--receive-ms N] [--queued N] [--port N]; each --key makes a key and prints it. */
 #include <signal.h>
 
 #include "base/fault.h"
@@ -60,6 +60,8 @@ int main(int argc, char **argv)
             o.queue.max_queued_workspace = atoi(argv[i + 1]);
         else if (strcmp(argv[i], "--lease-ms") == 0)
             o.queue.lease_ms = atoi(argv[i + 1]);
+        else if (strcmp(argv[i], "--port") == 0)
+            o.server.port = (uint16_t)atoi(argv[i + 1]);
         else if (strcmp(argv[i], "--receive-ms") == 0)
             o.server.receive_ms = atoi(argv[i + 1]);
         else if (strcmp(argv[i], "--key") == 0)
