@@ -578,6 +578,8 @@ static void ignore_sigpipe(void)
 struct http_client *http_client_new(uv_loop_t *loop, const struct http_options *options,
                                     struct err *err)
 {
+    if (!late_curl_load(err))
+        return NULL;
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         err_set(err, ERR_INTERNAL, "libcurl does not start");
         return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/http_header.h"
 
-#include <curl/curl.h>
+#include "base/late_curl.h"
 
 bool http_header_split(struct span line, struct span *name, struct span *value)
 {

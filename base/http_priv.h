@@ -9,9 +9,8 @@
 #ifndef STRATA_BASE_HTTP_PRIV_H
 #define STRATA_BASE_HTTP_PRIV_H
 
-#include <curl/curl.h>
-
 #include "base/http.h"
+#include "base/late_curl.h"
 #include "base/map.h"
 #include "base/mem.h"
 

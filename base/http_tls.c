@@ -5,7 +5,6 @@
  * before the first answer; a connection needs one of them. So the bundle is only decoded and
  * scanned for the certificates' subjects (RFC 5280), and those asked for become X509 objects. */
 #include <fcntl.h>
-#include <openssl/ssl.h>
 #include <openssl/x509_vfy.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -13,6 +12,7 @@
 #include "base/digest.h"
 #include "base/http_priv.h"
 #include "base/io.h"
+#include "base/late_ssl.h"
 
 #define BUNDLE_MAX_BYTES (32u << 20)
 #define BUNDLES_MAX      3

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <archive.h>
-#include <archive_entry.h>
 #include <unistd.h>
 
 #include "resolvers/discover_files.h"
 #include "resolvers/discover_priv.h"
+#include "resolvers/late_archive.h"
 
 /* Options of pip's that matter here, as [global], [install] and the environment set them. */
 struct pip_value {
@@ -169,6 +168,11 @@ static bool take_source(struct find *f, struct span text, const char *from, stru
 
 static bool read_wheel_source(struct find *f, const char *path, struct buf *out)
 {
+    struct err err = {0};
+    if (!late_archive_load(&err)) {
+        find_note(f, path, arena_printf(f->arena, "cannot be read: %s", err.text));
+        return false;
+    }
     struct archive *a = archive_read_new();
     struct archive_entry *entry;
     bool found = false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <curl/curl.h>
 #include <locale.h>
 
+#include "base/late_curl.h"
 #include "worker/environment_priv.h"
 
 #define HOST_MAX 253

@@ -8,6 +8,7 @@
 
 #include "base/fault.h"
 #include "base/io.h"
+#include "base/late_curl.h"
 #include "base/map.h"
 #include "cache/gc.h"
 #include "cache/pin.h"
@@ -354,7 +355,9 @@ static bool serve_in(struct program *p, struct err *err)
         .log = &p->log,
         .discovery = &discovery,
     };
-    if (!fill_serve(p, address, &o, err) || !engine_open(&p->engine, &p->loop, &engine, err))
+    /* A request is no place to find out that the machine lacks a library. */
+    if (!late_curl_load(err) || !fill_serve(p, address, &o, err) ||
+        !engine_open(&p->engine, &p->loop, &engine, err))
         return false;
     discovery.store = p->engine.store;
     AUTO_FREE char *db = mem_printf("%s/worker.db", store_path(p->engine.store));

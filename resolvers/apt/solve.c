@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* solve.c - the search behind the walk, by libsolv. */
-#include <solv/pool.h>
-#include <solv/repo.h>
-#include <solv/repo_deb.h>
-#include <solv/solver.h>
-#include <solv/solverdebug.h>
-#include <solv/transaction.h>
 #include <stdio.h>
 
 #include "resolvers/apt/check.h"
+#include "resolvers/apt/late_solv.h"
 
 #define MAX_REACHED 50000
 
@@ -139,12 +134,12 @@ static bool run(struct apt_universe *u, Pool *pool, const struct map *wishes,
         struct apt_version *root = apt_universe_name(u, requests[i].name)->candidate;
         Id p = root ? solvable_of(pool, root->installed ? base : available, root) : 0;
         if (p)
-            queue_push2(&jobs, SOLVER_SOLVABLE | SOLVER_INSTALL, p);
+            queue_insert2(&jobs, jobs.count, SOLVER_SOLVABLE | SOLVER_INSTALL, p);
     }
     for (size_t i = 0; i < wishes->n; i++) {
         Id p = solvable_of(pool, available, wishes->v[i].value);
         if (p)
-            queue_push2(&jobs, SOLVER_SOLVABLE | SOLVER_INSTALL | SOLVER_WEAK, p);
+            queue_insert2(&jobs, jobs.count, SOLVER_SOLVABLE | SOLVER_INSTALL | SOLVER_WEAK, p);
     }
     Solver *solver = solver_create(pool);
     solver_set_flag(solver, SOLVER_FLAG_ALLOW_UNINSTALL, 1);
@@ -164,6 +159,8 @@ bool apt_solve(struct apt_universe *u, const struct apt_request *requests, size_
 {
     AUTO_MAP struct map reached = {0}, wishes = {0};
     AUTO_BUF struct buf text = BUF(256u << 20);
+    if (!late_solv_load(err))
+        return false;
     for (size_t i = 0; i < u->names.n; i++) {
         struct apt_name *n = u->names.v[i].value;
         if (n->chosen && n->chosen != n->installed)

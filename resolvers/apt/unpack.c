@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <archive.h>
-#include <archive_entry.h>
-
 #include "resolvers/apt/resolve_priv.h"
+#include "resolvers/late_archive.h"
 
 #define STEP_BYTES ((size_t)1 << 20)
 
 bool apt_unpack(struct span bytes, uint64_t max_bytes, struct buf *out, struct err *err)
 {
+    if (!late_archive_load(err))
+        return err_wrap(err, "package list");
     struct archive *a = archive_read_new();
     struct archive_entry *entry;
     archive_read_support_filter_xz(a);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/api/hosts.h"
 
-#include <curl/curl.h>
 #include <locale.h>
 
 #include "base/buf.h"
+#include "base/late_curl.h"
 #include "worker/api/text.h"
 
 static void free_curl(char **p)
