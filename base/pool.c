@@ -16,7 +16,7 @@ struct pool {
     struct pool_task *finished, **finished_end;
     uint64_t submitted;
     size_t open; /* submitted and done() not yet called; loop thread reads under mutex */
-    bool stop;
+    bool started, stop;
     unsigned thread_count;
     uv_thread_t threads[MAX_THREADS];
 };
@@ -106,9 +106,6 @@ struct pool *pool_new(uv_loop_t *loop, unsigned threads)
         uv_cond_init(&p->cond))
         abort();
     uv_unref((uv_handle_t *)&p->wake); /* an idle pool keeps no loop alive */
-    for (unsigned i = 0; i < p->thread_count; i++)
-        if (uv_thread_create(&p->threads[i], thread_main, p))
-            abort();
     return p;
 }
 
@@ -117,9 +114,20 @@ unsigned pool_threads(const struct pool *p)
     return p->thread_count;
 }
 
+/* A known build has no work for them, so they wait for the first. */
+static void start_threads(struct pool *p)
+{
+    p->started = true;
+    for (unsigned i = 0; i < p->thread_count; i++)
+        if (uv_thread_create(&p->threads[i], thread_main, p))
+            abort();
+}
+
 void pool_submit(struct pool *p, struct pool_task *t, int64_t priority)
 {
     uv_mutex_lock(&p->mutex);
+    if (!p->started)
+        start_threads(p);
     t->priority = priority;
     t->order = p->submitted++;
     if (p->open++ == 0)
@@ -154,7 +162,7 @@ void pool_close(struct pool *p)
     p->stop = true;
     uv_cond_broadcast(&p->cond);
     uv_mutex_unlock(&p->mutex);
-    for (unsigned i = 0; i < p->thread_count; i++)
+    for (unsigned i = 0; p->started && i < p->thread_count; i++)
         uv_thread_join(&p->threads[i]);
     uv_close((uv_handle_t *)&p->wake, on_closed);
 }

@@ -80,9 +80,13 @@ static bool use_wal(struct sql *db, int64_t busy_ms, struct err *err)
     }
 }
 
+/* Who opens the file first reads all of its log, so that it must not grow long. */
+#define KEPT_WAL_PAGES 250
+
 static void keep_wal(struct sql *db)
 {
     int on = 1;
+    sqlite3_wal_autocheckpoint(db->handle, KEPT_WAL_PAGES);
     sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, on, NULL);
     sqlite3_file_control(db->handle, NULL, SQLITE_FCNTL_PERSIST_WAL, &on);
 }
