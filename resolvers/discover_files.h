@@ -51,6 +51,10 @@ bool entries_deb822(struct span text, struct arena *a, struct entries *out, stru
  * (given raw). Values other than strings are given raw. Arrays of tables count up `group`. */
 bool entries_toml(struct span text, struct arena *a, struct entries *out, struct err *err);
 
+/* A raw list of strings (TOML), over several lines and with comments or not. */
+bool toml_strings(struct span list, struct arena *a, struct span **out, size_t *count,
+                  struct err *err);
+
 /* One `deb [options] uri suite components` line of sources.list(5). False without an error:
  * an empty line or a comment. Lists are separated by single spaces. */
 struct apt_line {

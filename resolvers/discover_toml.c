@@ -315,3 +315,29 @@ bool entries_toml(struct span text, struct arena *a, struct entries *out, struct
             return fail(&t, "expected the end of the line");
     }
 }
+
+bool toml_strings(struct span list, struct arena *a, struct span **out, size_t *count,
+                  struct err *err)
+{
+    struct toml t = {.text = list, .line = 1, .arena = a, .err = err};
+    VEC(struct span) strings = {0};
+    bool ok = accept(&t, '[') || fail(&t, "expected a list");
+    while (ok) {
+        skip_lines(&t);
+        if (accept(&t, ']'))
+            break;
+        ok = (peek(&t) == '"' || peek(&t) == '\'') || fail(&t, "expected a string or \"]\"");
+        ok = ok && strings.n < ENTRIES_MAX && string(&t, VEC_PUSH(&strings));
+        skip_lines(&t);
+        if (ok && !accept(&t, ',') && peek(&t) != ']')
+            ok = fail(&t, "expected \",\" or \"]\"");
+    }
+    if (ok && t.at < list.len)
+        ok = fail(&t, "text after the list");
+    *count = ok ? strings.n : 0;
+    *out = arena_array(a, strings.n + 1, sizeof(**out));
+    if (strings.n)
+        memcpy(*out, strings.v, strings.n * sizeof(**out));
+    VEC_FREE(&strings);
+    return ok;
+}

@@ -41,6 +41,22 @@ struct policy {
     size_t allow_script_count;
 };
 
+/* A source distribution that has to be built. What it is built with belongs into the lock, and
+ * often its own code alone can tell what it depends on. */
+struct resolve_build {
+    const char *name, *version;
+    const char *filename;
+    struct digest sdist;                     /* a blob in the registry client's store */
+    void (*done)(struct resolve_build *b);   /* once, never from inside ->build */
+    void (*cancel)(struct resolve_build *b); /* set by ->build; done() follows */
+    void *ctx;                               /* the resolver's */
+    /* Results: */
+    json_t *build;  /* the part of a lock that it is built with; NULL on error */
+    char *metadata; /* as the built package would have it; free() it */
+    struct err err;
+    void *state; /* the builder's own */
+};
+
 struct resolve_job {
     const char *const *specs; /* parsed by ->parse before */
     size_t spec_count;
@@ -59,6 +75,8 @@ struct resolve_job {
     void (*choose)(struct resolve_job *job, const json_t *package, const char *url);
     /* Counts for the progress display, whenever they change. May be NULL. */
     void (*progress)(struct resolve_job *job, size_t known, size_t resolved);
+    /* Prepares a build by running the package's code in a sandbox. NULL: no code is run. */
+    void (*build)(struct resolve_job *job, struct resolve_build *b);
     void (*done)(struct resolve_job *job);
     void *ctx; /* the caller's */
     /* Results: */
@@ -91,6 +109,9 @@ struct install_context {
     const struct platform *platform;
     const struct policy *policy;
     struct install_options options;
+    /* What a package that is built sees besides what its lock entry says (the base, the layers
+     * below): part of the keys of such packages. NULL: nothing is built here. */
+    const char *build_inputs;
     const struct log *log;
 };
 

@@ -2,9 +2,12 @@
 /* A release's metadata, by the cheapest way there is: the separate file where the index
  * advertises one; else the end of the wheel, its central directory and the METADATA entry by
  * ranges (remote_zip.c); for an sdist the whole archive. */
+#include "base/io.h"
+#include "cache/store.h"
 #include "resolvers/pip/fetch_priv.h"
 
 static void get_done(struct registry_get *get);
+static void sdist_done(struct registry_fetch *fetch);
 
 char *pip_file_url(const struct pip_project *p, const struct pip_file *f)
 {
@@ -33,26 +36,28 @@ static void fetch_start(struct pip_fetch *f, const char *url, const char *range,
     registry_get(r->job->registry, &f->get);
 }
 
-/* The release cannot be used, or, fatal, nothing can be said about it. */
-static void fetch_failed(struct pip_fetch *f, bool fatal, enum err_code code, const char *text)
+void pip_release_fail(struct pip_release *rel, bool fatal, enum err_code code, const char *text)
 {
-    struct pip_release *rel = f->rel;
     err_set(&rel->err, code, "%.*s %s (%.*s): %s", SPAN_ARG(rel->project->name),
             rel->version.text.ptr, SPAN_ARG(rel->file->filename), text);
     rel->state = PIP_FAILED;
     rel->fatal = fatal;
 }
 
-static bool take_metadata(struct pip_fetch *f, struct span text)
+static void fetch_failed(struct pip_fetch *f, bool fatal, enum err_code code, const char *text)
 {
-    struct pip_release *rel = f->rel;
+    pip_release_fail(f->rel, fatal, code, text);
+}
+
+bool pip_take_metadata(struct pip_release *rel, struct span text)
+{
     struct err err = {0};
     if (!pip_metadata_parse(text, rel->project->resolve->arena, &rel->metadata, &err)) {
-        fetch_failed(f, false, err.code, err.text);
+        pip_release_fail(rel, false, err.code, err.text);
     } else if (!pip_metadata_is(&rel->metadata, rel->project->name, &rel->version)) {
         err_set(&err, ERR_BAD_ARCHIVE, "its metadata is that of %.*s %.*s",
                 SPAN_ARG(rel->metadata.name), SPAN_ARG(rel->metadata.version));
-        fetch_failed(f, false, err.code, err.text);
+        pip_release_fail(rel, false, err.code, err.text);
     } else {
         rel->state = PIP_READY;
     }
@@ -73,10 +78,25 @@ static void ask_range(struct pip_fetch *f)
                 PIP_MAX_WHOLE_WHEEL);
 }
 
+/* Into the store: if it is chosen, it is built from there. */
 static void ask_sdist(struct pip_fetch *f)
 {
+    struct pip_resolve *r = f->rel->project->resolve;
+    struct digest promised;
     f->stage = PIP_FETCH_SDIST;
-    fetch_start(f, f->url, NULL, PIP_MAX_SDIST);
+    f->sdist = (struct registry_fetch){.url = f->url,
+                                       .immutable = true,
+                                       .max_bytes = PIP_MAX_SDIST,
+                                       .priority = 8,
+                                       .done = sdist_done,
+                                       .ctx = f};
+    if (pip_file_digest(f->rel->file, &promised)) {
+        f->sdist.expect.algo = HASH_SHA256;
+        memcpy(f->sdist.expect.bytes, promised.bytes, sizeof(promised.bytes));
+    }
+    r->pending++;
+    f->active = true;
+    registry_fetch(r->job->registry, &f->sdist);
 }
 
 /* Missing or wrong advertised metadata is no reason to give up: the wheel has it too. */
@@ -87,7 +107,7 @@ static void take_advertised(struct pip_fetch *f, const struct registry_get *get)
     bool good = get->err.code == ERR_NONE && get->status == 200 &&
                 (file->metadata != PIP_METADATA_HASHED ||
                  (pip_file_metadata_digest(file, &promised) && digest_eq(&d, &promised)));
-    if (!good || !take_metadata(f, get->body)) {
+    if (!good || !pip_take_metadata(f->rel, get->body)) {
         f->rel->state = PIP_FETCHING;
         err_clear(&f->rel->err);
         ask_range(f);
@@ -106,7 +126,7 @@ static void take_range(struct pip_fetch *f, const struct registry_get *get)
     switch (pip_remote_step(&f->zip, r->arena, &text, &err)) {
     case PIP_REMOTE_DONE:
         f->rel->project->tail_hint = f->zip.needed_tail;
-        take_metadata(f, text);
+        pip_take_metadata(f->rel, text);
         break;
     case PIP_REMOTE_MORE: ask_range(f); break;
     case PIP_REMOTE_BAD: fetch_failed(f, false, err.code, err.text); break;
@@ -116,30 +136,42 @@ static void take_range(struct pip_fetch *f, const struct registry_get *get)
 static void needs_build(struct pip_fetch *f, const char *why)
 {
     char text[900];
+    if (f->rel->project->resolve->job->build) {
+        pip_build_want(f->rel);
+        return;
+    }
     snprintf(text, sizeof(text),
-             "it is published as source only, and %.400s. Building from source is not done by this "
-             "version: ask for a version that has a wheel, or set the policy only_binary, which "
-             "takes an older release with a wheel",
+             "it is published as source only, and %.400s. Nothing is built here: ask for a version "
+             "that has a wheel, or set the policy only_binary, which takes an older release with a "
+             "wheel",
              why);
     fetch_failed(f, true, ERR_NEEDS_BUILD, text);
 }
 
-static void take_sdist(struct pip_fetch *f, const struct registry_get *get)
+static void take_sdist(struct pip_fetch *f)
 {
     struct pip_release *rel = f->rel;
-    struct digest d = digest_of(get->body), promised;
+    struct store *store = registry_store(rel->project->resolve->job->registry);
+    struct err err = f->sdist.err;
     struct span text;
-    struct err err = {0};
-    if (pip_file_digest(rel->file, &promised) && !digest_eq(&d, &promised)) {
-        fetch_failed(f, true, ERR_DIGEST_MISMATCH, "its SHA-256 is not what the index promises");
+    AUTO_MAPPED struct io_map map = {0};
+    if (err.code || !store_map_blob(store, &f->sdist.blob, &map, &err)) {
+        fetch_failed(f, true, err.code, err.text);
         return;
     }
-    if (!pip_sdist_info(rel->file->filename, get->body, rel->project->resolve->arena, &text,
+    rel->sdist = f->sdist.blob;
+    if (!pip_sdist_info(rel->file->filename, map.bytes, rel->project->resolve->arena, &text,
                         &err)) {
         needs_build(f, err.text);
         return;
     }
-    if (take_metadata(f, text) && !pip_metadata_static(&rel->metadata))
+    /* What is wrong in metadata that does not bind is the build's to say. */
+    struct pip_metadata told;
+    bool binds = pip_metadata_parse(text, rel->project->resolve->arena, &told, &err) &&
+                 pip_metadata_static(&told);
+    if (!binds && rel->project->resolve->job->build)
+        pip_build_want(rel);
+    else if (pip_take_metadata(rel, text) && !binds)
         needs_build(f, "its dependencies are known only after a build");
 }
 
@@ -159,10 +191,7 @@ static void take(struct pip_fetch *f, const struct registry_get *get)
         fetch_failed(f, true, ERR_REGISTRY_REFUSED, text);
         return;
     }
-    if (f->stage == PIP_FETCH_SDIST)
-        take_sdist(f, get);
-    else
-        take_range(f, get);
+    take_range(f, get);
 }
 
 static void get_done(struct registry_get *get)
@@ -178,6 +207,17 @@ static void get_done(struct registry_get *get)
         if (f->rel->state == PIP_READY)
             pip_scout_metadata(f->rel);
     }
+    pip_kick(r);
+}
+
+static void sdist_done(struct registry_fetch *fetch)
+{
+    struct pip_fetch *f = fetch->ctx;
+    struct pip_resolve *r = f->rel->project->resolve;
+    r->pending--;
+    f->active = false;
+    if (!r->ending)
+        take_sdist(f);
     pip_kick(r);
 }
 
@@ -209,6 +249,10 @@ void pip_release_want(struct pip_release *rel, bool may_fetch_sdist)
 
 void pip_fetch_cancel(struct pip_fetch *f)
 {
-    if (f->active)
+    if (!f->active)
+        return;
+    if (f->stage == PIP_FETCH_SDIST)
+        registry_fetch_cancel(&f->sdist);
+    else
         registry_get_cancel(&f->get);
 }

@@ -17,8 +17,14 @@ struct pip_fetch {
     enum pip_fetch_stage stage;
     bool active;
     struct registry_get get;
+    struct registry_fetch sdist;
     struct pip_remote zip;
 };
+
+/* Takes the text as the release's metadata, or fails the release. */
+bool pip_take_metadata(struct pip_release *rel, struct span text);
+/* The release cannot be used, or, fatal, nothing can be said about it. */
+void pip_release_fail(struct pip_release *rel, bool fatal, enum err_code code, const char *text);
 
 /* PKG-INFO out of an sdist (.tar.gz, .zip). On false, err says what is wrong in a clause. */
 bool pip_sdist_info(struct span filename, struct span bytes, struct arena *a, struct span *out,

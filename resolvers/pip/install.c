@@ -54,22 +54,28 @@ static struct install_unit *add_package(const struct install_context *c,
     json_put_str(u->key, "name", json_get_str(package, "name"));
     json_put_str(u->key, "version", json_get_str(package, "version"));
     json_put_str(u->key, "digest", json_get_str(package, "digest"));
+    if (!span_ends(json_get_span(package, "filename"), SPAN(".whl"))) {
+        json_object_set(u->key, "build", json_object_get(package, "build"));
+        json_put_str(u->key, "build_inputs", c->build_inputs);
+        json_put_str(u->key, "python_full", c->platform->python_full);
+    }
     u->package = package;
     u->weight_bytes = size > 0 ? (uint64_t)size : 1u << 20;
     return u;
 }
 
-static bool check_package(const json_t *package, struct err *err)
+static bool check_package(const struct install_context *c, const json_t *package, struct err *err)
 {
     const char *name = json_get_str(package, "name");
     struct span file = json_get_span(package, "filename");
+    bool built = c->build_inputs && json_object_get(package, "build");
     if (!name || !name[0] || !json_get_str(package, "version") || !json_get_str(package, "digest"))
         return err_set(err, ERR_LOCK_INVALID,
                        "a package without name, version or digest in the lock");
-    if (!span_ends(file, SPAN(".whl")))
+    if (!span_ends(file, SPAN(".whl")) && !built)
         return err_set(err, ERR_NEEDS_BUILD,
-                       "%s: \"%.*s\" is a source distribution; building it is not supported, "
-                       "choose a version that has a wheel",
+                       "%s: \"%.*s\" is a source distribution, and the lock does not say what it "
+                       "is built with: resolve again, or choose a version that has a wheel",
                        name, SPAN_ARG(file));
     return true;
 }
@@ -84,7 +90,7 @@ bool pip_units(const struct install_context *c, struct install_units *units, str
         return false;
     add_venv(c, units);
     json_array_foreach (packages, i, package) {
-        if (!check_package(package, err))
+        if (!check_package(c, package, err))
             return false;
         struct install_unit *u = add_package(c, units, package, "wheel");
         const char *url = pip_direct_url(package, units->arena);

@@ -41,10 +41,12 @@ json_t *pip_lock_entry(const struct pip_release *rel, bool requested)
     json_object_set_new(e, "requested", json_boolean(requested));
     if (rel->file->yanked)
         json_object_set_new(e, "yanked", json_true());
+    if (rel->build)
+        json_object_set(e, "build", rel->build);
     return e;
 }
 
-static struct pip_release *selected(struct pip_resolve *r, uint32_t number)
+struct pip_release *pip_selected(struct pip_resolve *r, uint32_t number)
 {
     struct span key;
     if (!solver_selected(r->solver, number, &key))
@@ -58,7 +60,7 @@ static json_t *requires_of(struct pip_resolve *r, uint32_t number, const struct 
     AUTO_MAP struct map names = {0};
     for (uint32_t i = 1; i < r->numbers.n; i++) {
         const struct pip_package *q = &r->numbers.v[i];
-        if (q->base != number || !selected(r, i))
+        if (q->base != number || !pip_selected(r, i))
             continue;
         for (size_t k = 0; k < rel->metadata.require_count; k++) {
             const struct pip_requirement *req = &rel->metadata.requires[k];
@@ -138,7 +140,7 @@ json_t *pip_lock(struct pip_resolve *r, struct err *err)
     bool ok = true;
     for (uint32_t i = 1; i < r->numbers.n; i++) {
         const struct pip_package *q = &r->numbers.v[i];
-        struct pip_release *rel = selected(r, i);
+        struct pip_release *rel = pip_selected(r, i);
         if (!rel)
             continue;
         warn_of(r, q, rel);

@@ -31,6 +31,8 @@ static void resolve_free(struct pip_resolve *r)
         struct pip_project *p = r->project_list.v[i];
         for (size_t k = 0; k < p->source_count; k++)
             pip_page_release(&p->sources[k].page);
+        for (size_t k = 0; k < p->release_count; k++)
+            json_decref(p->releases[k].build);
         VEC_FREE(&p->guess_extras);
     }
     solver_discard(r->solver);
@@ -41,6 +43,7 @@ static void resolve_free(struct pip_resolve *r)
     VEC_FREE(&r->numbers);
     VEC_FREE(&r->project_list);
     VEC_FREE(&r->fetches);
+    VEC_FREE(&r->builds);
     arena_free(r->arena);
     free(r);
 }
@@ -70,6 +73,7 @@ static void end(struct pip_resolve *r)
             cancel_pages(r->project_list.v[i]);
         for (size_t i = 0; i < r->fetches.n; i++)
             pip_fetch_cancel(r->fetches.v[i]);
+        pip_builds_cancel(r);
     }
     if (r->pending == 0 && !uv_is_closing((uv_handle_t *)&r->kick))
         uv_close((uv_handle_t *)&r->kick, closed);
@@ -127,6 +131,8 @@ static void step(struct pip_resolve *r)
     }
     switch (status) {
     case SOLVER_DONE:
+        if (pip_builds_open(r))
+            break;
         r->job->lock = pip_lock(r, &r->job->err);
         end(r);
         break;

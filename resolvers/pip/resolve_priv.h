@@ -59,6 +59,10 @@ struct pip_release {
     struct pip_fetch *fetch;
     bool announced;
     bool asked; /* by the solver */
+    /* Of an sdist: */
+    struct digest sdist; /* its blob */
+    json_t *build;       /* what it is built with; NULL: not known */
+    struct pip_building *building;
 };
 
 #define PIP_MAX_INDEXES 16
@@ -124,6 +128,7 @@ struct pip_resolve {
     bool ending;
     VEC(struct pip_project *) project_list;
     VEC(struct pip_fetch *) fetches;
+    VEC(struct pip_release *) builds; /* asked for */
 };
 
 /* resolve.c */
@@ -160,6 +165,12 @@ void pip_release_want(struct pip_release *rel, bool may_fetch_sdist);
 void pip_fetch_cancel(struct pip_fetch *f);
 char *pip_file_url(const struct pip_project *p, const struct pip_file *f); /* free() it */
 
+/* build.c: what a source distribution is built with, and metadata that only its code tells. */
+void pip_build_want(struct pip_release *rel);
+/* Of the selected releases; true: some are under way, and the resolution steps on after them. */
+bool pip_builds_open(struct pip_resolve *r);
+void pip_builds_cancel(struct pip_resolve *r);
+
 /* provider.c */
 struct solver_provider pip_provider(struct pip_resolve *r);
 uint32_t pip_number(struct pip_resolve *r, struct pip_project *p, struct span extra);
@@ -170,6 +181,7 @@ size_t pip_edges(struct pip_resolve *r, const struct pip_requirement *list, size
 bool pip_holds(const struct pip_resolve *r, const struct pip_requirement *q, struct span extra);
 
 /* lock.c */
+struct pip_release *pip_selected(struct pip_resolve *r, uint32_t number); /* NULL: none */
 json_t *pip_lock(struct pip_resolve *r, struct err *err);
 json_t *pip_lock_entry(const struct pip_release *rel, bool requested);
 void pip_warn(struct pip_resolve *r, const char *text);

@@ -2,9 +2,13 @@
 #include "tests/resolvers/pip/pip_world.h"
 
 #include <check.h>
+#include <fcntl.h>
 #include <libdeflate.h>
+#include <stdio.h>
 
+#include "base/io.h"
 #include "base/map.h"
+#include "cache/store.h"
 #include "resolvers/pip/index.h"
 #include "resolvers/pip/name.h"
 
@@ -21,8 +25,11 @@ struct file {
     bool gone, no_ranges, advertised, extra;
 };
 
+/* One of the three. */
 struct reply {
     struct registry_get *get;
+    struct registry_fetch *fetch;
+    struct resolve_build *build;
     bool cancelled;
 };
 
@@ -41,6 +48,9 @@ struct world {
     const char *fail_path;
     enum err_code fail_code;
     char chosen[4096];
+    struct store *store;
+    char *store_dir;
+    const char *builds; /* what a build's metadata says besides name and version; NULL: none */
 };
 
 static void put16(struct buf *b, unsigned n)
@@ -294,6 +304,11 @@ void world_free(struct world *w)
     }
     VEC_FREE(&w->files);
     VEC_FREE(&w->waiting);
+    if (w->store) {
+        store_close(w->store);
+        io_remove_tree(AT_FDCWD, w->store_dir, NULL);
+        free(w->store_dir);
+    }
     map_release(&w->raw_pages);
     arena_free(w->arena);
     free(w);
@@ -398,6 +413,54 @@ static void answer(struct world *w, struct registry_get *get, bool cancelled)
     buf_release(&body);
 }
 
+/* Only sdists go through one. */
+static struct store *world_store(struct world *w)
+{
+    struct err err = {0};
+    const char *tmp = getenv("TMPDIR");
+    if (!w->store) {
+        w->store_dir = mem_printf("%s/strata-world-XXXXXX", tmp ? tmp : "/tmp");
+        ck_assert_ptr_nonnull(mkdtemp(w->store_dir));
+        ck_assert_msg(store_open(&w->store, w->store_dir, &err), "%s", err.text);
+    }
+    return w->store;
+}
+
+static void answer_fetch(struct world *w, struct registry_fetch *f, bool cancelled)
+{
+    AUTO_BUF struct buf body = BUF(32u << 20);
+    struct registry_get get = {.path = f->url};
+    struct hash got;
+    err_clear(&f->err);
+    if (cancelled)
+        err_set(&f->err, ERR_CANCELLED, "cancelled");
+    else if (w->fail_path && strstr(f->url, w->fail_path))
+        err_set(&f->err, w->fail_code, "no answer from index.example.com");
+    else if (!file_answer(w, &get, &body))
+        err_set(&f->err, ERR_REGISTRY_REFUSED, "the registry answers 404 for the file");
+    got = hash_of_bytes(HASH_SHA256, buf_span(&body));
+    if (!f->err.code && f->expect.algo && !hash_eq(&got, &f->expect))
+        err_set(&f->err, ERR_DIGEST_MISMATCH, "not what the index promises");
+    if (!f->err.code)
+        store_put_blob(world_store(w), buf_span(&body), &f->blob, &f->err);
+    f->size = body.len;
+    f->done(f);
+}
+
+static void answer_build(struct world *w, struct resolve_build *b, bool cancelled)
+{
+    if (cancelled)
+        err_set(&b->err, ERR_CANCELLED, "cancelled");
+    else if (!w->builds[0])
+        err_set(&b->err, ERR_SCRIPT, "the back end failed");
+    else
+        b->build = json_pack("{s:[s],s:[]}", "requested", "setuptools", "packages");
+    if (!b->err.code)
+        b->metadata = mem_printf("Metadata-Version: 2.1\nName: %s\nVersion: %s\n%s", b->name,
+                                 b->version, w->builds);
+    b->done(b);
+}
+
 static void answer_some(uv_timer_t *timer)
 {
     struct world *w = timer->data;
@@ -407,7 +470,12 @@ static void answer_some(uv_timer_t *timer)
     size_t at = (w->seed >> 16) % w->waiting.n;
     struct reply r = w->waiting.v[at];
     w->waiting.v[at] = w->waiting.v[--w->waiting.n];
-    answer(w, r.get, r.cancelled);
+    if (r.fetch)
+        answer_fetch(w, r.fetch, r.cancelled);
+    else if (r.build)
+        answer_build(w, r.build, r.cancelled);
+    else
+        answer(w, r.get, r.cancelled);
     if (++w->answers == w->cancel_after)
         resolver_pip.cancel(w->job);
     uv_timer_start(&w->timer, answer_some, 0, 0);
@@ -423,7 +491,7 @@ void registry_get(struct registry_client *c, struct registry_get *get)
     struct world *w = world_of(c);
     w->requests++;
     get->state = w;
-    *VEC_PUSH(&w->waiting) = (struct reply){get, false};
+    *VEC_PUSH(&w->waiting) = (struct reply){.get = get};
     uv_timer_start(&w->timer, answer_some, 0, 0);
 }
 
@@ -433,6 +501,52 @@ void registry_get_cancel(struct registry_get *get)
     for (size_t i = 0; i < w->waiting.n; i++)
         if (w->waiting.v[i].get == get)
             w->waiting.v[i].cancelled = true;
+}
+
+void registry_fetch(struct registry_client *c, struct registry_fetch *f)
+{
+    struct world *w = world_of(c);
+    w->requests++;
+    f->state = w;
+    *VEC_PUSH(&w->waiting) = (struct reply){.fetch = f};
+    uv_timer_start(&w->timer, answer_some, 0, 0);
+}
+
+void registry_fetch_cancel(struct registry_fetch *f)
+{
+    struct world *w = f->state;
+    for (size_t i = 0; i < w->waiting.n; i++)
+        if (w->waiting.v[i].fetch == f)
+            w->waiting.v[i].cancelled = true;
+}
+
+struct store *registry_store(const struct registry_client *c)
+{
+    return world_store((struct world *)(uintptr_t)c);
+}
+
+static void cancel_build(struct resolve_build *b)
+{
+    struct world *w = b->state;
+    for (size_t i = 0; i < w->waiting.n; i++)
+        if (w->waiting.v[i].build == b)
+            w->waiting.v[i].cancelled = true;
+}
+
+static void build(struct resolve_job *job, struct resolve_build *b)
+{
+    struct world *w = job->ctx;
+    uint64_t size;
+    ck_assert(store_has_blob(world_store(w), &b->sdist, &size) && size > 0);
+    b->state = w;
+    b->cancel = cancel_build;
+    *VEC_PUSH(&w->waiting) = (struct reply){.build = b};
+    uv_timer_start(&w->timer, answer_some, 0, 0);
+}
+
+void world_builds(struct world *w, const char *metadata)
+{
+    w->builds = metadata;
 }
 
 struct span registry_path_of(const struct registry_client *c, struct span url)
@@ -499,6 +613,7 @@ void world_resolve(struct world *w, const char *specs, const struct policy *poli
                               .loop = &w->loop,
                               .previous = previous,
                               .choose = chosen,
+                              .build = w->builds ? build : NULL,
                               .done = resolved,
                               .ctx = w};
     w->job = &job;

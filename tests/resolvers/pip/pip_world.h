@@ -35,6 +35,9 @@ struct world_result {
     size_t requests;
 };
 
+/* From now on sdists are built: their metadata has these lines ("": builds fail). */
+void world_builds(struct world *w, const char *metadata);
+
 /* specs: separated by "|". */
 void world_resolve(struct world *w, const char *specs, const struct policy *policy,
                    const json_t *previous, struct world_result *out);

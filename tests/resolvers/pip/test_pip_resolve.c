@@ -297,6 +297,42 @@ START_TEST(the_policy_is_kept)
 }
 END_TEST
 
+static const struct {
+    const char *claim, *world, *builds, *result;
+} builds[] = {
+    {"what a build says it depends on is followed", "a-2.tar.gz\nb-1" W "\n", "Requires-Dist: b\n",
+     "a==2 b==1"},
+    {"an extra of it too", "a-2.tar.gz\nb-1" W "\nc-1" W "\n",
+     "Provides-Extra: x\nRequires-Dist: b; extra == 'x'\n", "a==2 b==1"},
+    {"metadata that does not bind may be broken", "a-2.tar.gz\n Requires-Dist: b>=1.*\nb-1" W "\n",
+     "Requires-Dist: b\n", "a==2 b==1"},
+    {"an archive without metadata is asked", "a-2.tar.bz2\n", "Summary: x\n", "a==2"},
+    {"static metadata counts", "a-2.tar.gz\n Metadata-Version: 2.2\nb-1" W "\n",
+     "Requires-Dist: b\n", "a==2"},
+    {"a failing build ends it", "a-1" W "\na-2.tar.gz\n", "",
+     "build_script_failed: a 2 (a-2.tar.gz): the back end failed"},
+    {"also when only the locking needs it", "a-2.tar.gz\n Metadata-Version: 2.2\n", "",
+     "build_script_failed: a 2 (a-2.tar.gz): the back end failed"},
+    {"a build that says it is something else cannot be used", "a-2.tar.gz\n", "Name: b\n",
+     "unresolvable: a 2"},
+};
+
+START_TEST(a_build_is_asked_where_metadata_does_not_bind)
+{
+    for (unsigned seed = 1; seed <= 3; seed++) {
+        struct world *w = world_new(builds[_i].world, seed);
+        struct world_result r;
+        world_builds(w, builds[_i].builds);
+        world_resolve(w, "a[x]", NULL, NULL, &r);
+        check_result(builds[_i].claim, builds[_i].result, r.text);
+        json_t *p = json_array_get(json_object_get(r.lock, "packages"), 0);
+        ck_assert(!p || json_is_object(json_object_get(p, "build")));
+        world_result_release(&r);
+        world_free(w);
+    }
+}
+END_TEST
+
 START_TEST(an_older_lock_is_preferred_while_it_fits)
 {
     AUTO_JSON json_t *previous =
@@ -452,6 +488,7 @@ Suite *test_suite(void)
     TCase *tc = tcase_create("pip_resolve");
     tcase_add_loop_test(tc, a_resolution_does_what_pip_does, 0, (int)COUNT(cases));
     tcase_add_loop_test(tc, the_policy_is_kept, 0, (int)COUNT(policies));
+    tcase_add_loop_test(tc, a_build_is_asked_where_metadata_does_not_bind, 0, (int)COUNT(builds));
     tcase_add_test(tc, the_lock_tells_all_an_installer_needs);
     tcase_add_test(tc, the_best_wheel_of_a_release_is_taken);
     tcase_add_test(tc, an_older_lock_is_preferred_while_it_fits);
