@@ -4,9 +4,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -205,10 +207,27 @@ static bool set_limit(const char *dir, const char *file, unsigned long long valu
     return write_value(dir, file, text) || err_sys(err, "control group limit %s", file);
 }
 
+static bool open_door(const char *dir, const char *name, int flags, int *door, struct err *err)
+{
+    if (!dir)
+        return true;
+    AUTO_FREE char *path = mem_printf("%s/%s", dir, name);
+    *door = open(path, flags | O_CLOEXEC);
+    return *door >= 0 || err_sys(err, "%s", path);
+}
+
+static bool open_doors(struct cgroup *g, struct err *err)
+{
+    if (g->version == 2)
+        return open_door(g->memory, ".", O_PATH | O_DIRECTORY, &g->doors[0], err);
+    return open_door(g->memory, "tasks", O_WRONLY, &g->doors[0], err) &&
+           open_door(g->pids, "tasks", O_WRONLY, &g->doors[1], err);
+}
+
 bool cgroup_make(const struct cgroup_place *p, uint64_t memory_bytes, uint32_t processes,
                  struct cgroup *out, struct err *err)
 {
-    *out = (struct cgroup){.version = p->version};
+    *out = (struct cgroup){.version = p->version, .doors = {-1, -1}};
     if (p->memory && !make_dir(p->memory, &out->memory, err))
         return false;
     if (p->version == 2)
@@ -226,15 +245,38 @@ bool cgroup_make(const struct cgroup_place *p, uint64_t memory_bytes, uint32_t p
     } else if (out->memory) {
         set_limit(out->memory, "memory.memsw.limit_in_bytes", memory_bytes, NULL);
     }
-    return !out->pids || set_limit(out->pids, "pids.max", processes, err);
+    return (!out->pids || set_limit(out->pids, "pids.max", processes, err)) && open_doors(out, err);
+}
+
+pid_t cgroup_clone(struct cgroup *g, unsigned long flags)
+{
+    struct clone_args args = {.flags = flags | CLONE_INTO_CGROUP, .exit_signal = SIGCHLD};
+    if (g->version == 2 && g->doors[0] >= 0) {
+        args.cgroup = (uint64_t)g->doors[0];
+        pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+        if (pid >= 0) {
+            g->entered = true;
+            return pid;
+        }
+    }
+    return (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, 0ul);
+}
+
+bool cgroup_enter(struct cgroup *g, struct err *err)
+{
+    for (size_t i = 0; i < COUNT(g->doors); i++) {
+        if (g->version == 1 && g->doors[i] >= 0 && write(g->doors[i], "0", 1) != 1)
+            return err_sys(err, "enter control group");
+        mem_close_fd(&g->doors[i]);
+    }
+    return true;
 }
 
 bool cgroup_add(const struct cgroup *g, pid_t pid, struct err *err)
 {
     char text[24];
     snprintf(text, sizeof(text), "%d", (int)pid);
-    if ((g->memory && !write_value(g->memory, "cgroup.procs", text)) ||
-        (g->pids && g->version == 1 && !write_value(g->pids, "cgroup.procs", text)))
+    if (g->version == 2 && !g->entered && !write_value(g->memory, "cgroup.procs", text))
         return err_sys(err, "enter control group");
     return true;
 }
@@ -264,6 +306,8 @@ static void remove_dir(char *dir)
 
 void cgroup_remove(struct cgroup *g)
 {
+    for (size_t i = 0; g->version && i < COUNT(g->doors); i++)
+        mem_close_fd(&g->doors[i]);
     if (g->version == 2)
         free(TAKE(g->pids));
     remove_dir(TAKE(g->pids));

@@ -338,7 +338,7 @@ _Noreturn void guest_main(struct plan *p)
     int upper_fd = -1, harvested = 0;
     bool too_much = false;
     wait_for_keeper(p);
-    if (!become_root_inside(p, &err))
+    if (!cgroup_enter(p->group, &err) || !become_root_inside(p, &err))
         fail(p, &err);
     die_with_keeper(p);
     /* Our memory is a copy of the worker's: nobody inside may look at it. */

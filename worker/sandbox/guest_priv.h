@@ -33,7 +33,8 @@ struct plan {
     enum id_map map;
     struct sources sources;
     int in_fd, out_fd, err_fd;
-    int inner_fd;      /* init's end */
+    int inner_fd; /* init's end */
+    struct cgroup *group;
     bool watch_memory; /* no control group does it */
 };
 

@@ -167,8 +167,7 @@ static bool start_init(struct keeper *k, struct err *err)
     k->inner_fd = pair[0];
     p->inner_fd = pair[1];
     /* We have one thread, so a bare clone is as good as fork. */
-    k->init =
-        (pid_t)syscall(SYS_clone, (unsigned long)(NAMESPACES | SIGCHLD), NULL, NULL, NULL, 0ul);
+    k->init = cgroup_clone(&k->group, NAMESPACES);
     if (k->init == 0) {
         close(k->inner_fd);
         close(k->control_fd);
@@ -360,6 +359,7 @@ _Noreturn void keeper_main(const struct keeper_start *start)
         .inner_fd = -1,
         .done = {.kind = WIRE_DONE, .status = -1},
     };
+    k.plan.group = &k.group;
     settle(start);
     k.deadline_ms = io_monotonic_ms() + k.plan.limits.wall_ms;
     k.free_at_start = free_bytes(&k);
