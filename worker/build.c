@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/build_priv.h"
+#include "worker/build_sdist.h"
 
 #include <assert.h>
 
@@ -63,6 +64,7 @@ static void cancel_all(struct build *b)
     for (size_t i = 0; i < b->manager_count; i++)
         if (b->managers[i].resolving)
             b->managers[i].ops->cancel(&b->managers[i].job);
+    build_sdist_cancel(b);
     build_cancel_install(b);
 }
 
@@ -100,6 +102,7 @@ void build_free(struct build *b)
     if (!b)
         return;
     assert(b->finished);
+    build_sdist_free(b);
     build_free_install(b);
     for (size_t i = 0; i < b->manager_count; i++) {
         json_decref(b->managers[i].part);
@@ -134,6 +137,9 @@ bool build_key(const json_t *lock, const struct build_request *request, struct d
     AUTO_JSON json_t *key = json_object();
     put_options(key, request);
     json_object_set_new(key, "lock", lock_essence(lock));
+    struct digest base;
+    if (lock_has_builds(lock) && build_sdist_base(&base))
+        json_put_digest(key, "base", &base);
     return json_canonical_digest(key, out, err);
 }
 
@@ -196,9 +202,14 @@ static bool recall(struct build *b)
     if (!memo || !json_get_digest(memo, "lock", &lock))
         return false;
     json_t *warnings = json_object_get(memo, "warnings");
+    struct digest then, now;
+    if (json_get_digest(memo, "base", &then) &&
+        (!build_sdist_base(&now) || !digest_eq(&then, &now)))
+        return false;
     if (b->request->lock_only) {
         b->result.recalled = load_lock(b, &lock);
     } else if (json_get_digest(memo, "artifact", &artifact) &&
+               (!b->request->with_lock || load_lock(b, &lock)) &&
                artifact_use(b->engine->store, &artifact)) {
         b->result.lock_digest = lock;
         b->result.artifact = artifact;
@@ -218,6 +229,9 @@ static void remember(struct build *b)
     if (!b->request->lock_only)
         json_put_digest(memo, "artifact", &b->result.artifact);
     json_object_set(memo, "warnings", b->result.warnings);
+    struct digest base;
+    if (lock_has_builds(b->result.lock) && build_sdist_base(&base))
+        json_put_digest(memo, "base", &base);
     if (json_canonical(memo, &text, &ignored))
         store_memo_put(b->engine->store, "request", &b->request_key, buf_span(&text));
 }
@@ -351,6 +365,8 @@ static void on_resolved(struct resolve_job *job)
         build_fail(b, &job->err, m, NULL, PHASE_RESOLVE);
     } else if (!b->failed) {
         build_set_phase(m, PHASE_FETCH);
+        if (m->ops->whole)
+            build_sdist_wake(b);
         if (--b->resolving == 0) {
             for (size_t i = 0; i < b->manager_count; i++)
                 take_warnings(b, &b->managers[i]);
@@ -395,6 +411,7 @@ static void start_resolve(struct build_manager *m, const json_t *specs)
         .previous = b->request->previous ? lock_part(b->request->previous, m->ops->manager) : NULL,
         .choose = on_choose,
         .progress = on_progress,
+        .build = build_sdist_probe,
         .done = on_resolved,
         .ctx = m,
     };

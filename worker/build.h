@@ -51,6 +51,8 @@ struct build_request {
     bool refresh;              /* ask the registries again, whatever is remembered */
     bool forbidden;            /* the environment's networking keeps registries out: ERR_POLICY */
     bool lock_only;            /* stop when the lock is known */
+    bool with_lock;            /* the result has the lock in any case */
+    unsigned depth;            /* of builds for builds */
     int64_t source_date_epoch; /* seconds */
 };
 
@@ -71,7 +73,7 @@ struct build_result {
     enum build_phase phase;
     struct digest artifact; /* zero when lock_only */
     struct digest lock_digest;
-    json_t *lock;     /* NULL when it was not needed: a recalled artifact */
+    json_t *lock;     /* NULL when it was not needed: a recalled artifact, unless with_lock */
     json_t *warnings; /* array of strings, never NULL */
     bool recalled;    /* known request: nothing was resolved */
     bool cached;      /* known artifact: nothing was packed */

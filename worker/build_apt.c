@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "worker/apt_layer/apt_layer.h"
 #include "worker/build_priv.h"
+#include "worker/build_sdist.h"
 
 struct build_apt {
     struct build_manager *manager;
@@ -129,6 +130,8 @@ static void apt_over(struct build_apt *a)
         build_fail(b, &err, a->manager, NULL, PHASE_INSTALL);
     } else if (!b->failed) {
         build_set_phase(a->manager, PHASE_PUBLISH);
+        b->apt_ready = true;
+        build_sdist_wake(b);
         if (--b->missing == 0)
             build_publish(b);
     }
@@ -345,7 +348,8 @@ bool build_apt_start(struct build_manager *m, struct err *err)
     a->manager = m;
     if (!same_base(b, m->part, err) || !layer_key(a, err))
         return false;
-    if (recall_layer(a))
+    b->apt_ready = recall_layer(a);
+    if (b->apt_ready)
         return true;
     b->missing++;
     a->debs_missing = 1;

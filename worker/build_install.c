@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/build_priv.h"
+#include "worker/build_sdist.h"
 
 #include <stdlib.h>
 
@@ -38,6 +39,23 @@ static void source_ready(struct build_source *s)
     pump(b);
 }
 
+void build_source_built(struct build_source *s)
+{
+    source_ready(s);
+}
+
+/* The promised bytes are there. */
+static void source_arrived(struct build_source *s)
+{
+    if (!build_sdist_is(s)) {
+        source_ready(s);
+        return;
+    }
+    s->state = SOURCE_BUILDING;
+    build_set_phase(s->manager, PHASE_INSTALL);
+    build_sdist_wheel(s);
+}
+
 static void on_fetched(struct registry_fetch *f)
 {
     struct build_source *s = f->ctx;
@@ -50,7 +68,7 @@ static void on_fetched(struct registry_fetch *f)
     } else if (!f->err.code && !b->failed) {
         if (!f->from_cache)
             b->result.received_bytes += f->size;
-        source_ready(s);
+        source_arrived(s);
     }
     build_settle(b);
 }
@@ -121,8 +139,10 @@ void build_source_start(struct build_source *s)
 {
     if (s->state != SOURCE_NEW)
         return;
-    if (in_store(s)) {
+    if (build_sdist_is(s) && build_sdist_recall(s)) {
         source_ready(s);
+    } else if (in_store(s)) {
+        source_arrived(s);
     } else if (s->url) {
         source_fetch(s);
     } else {
@@ -308,6 +328,7 @@ static bool list_units(struct build_manager *m, struct err *err)
         .platform = b->request->platform,
         .policy = b->request->policy,
         .options = {.bytecode = b->request->bytecode},
+        .build_inputs = lock_has_builds(b->result.lock) ? build_sdist_inputs(b) : NULL,
         .log = b->engine->log,
     };
     m->units.arena = b->arena;

@@ -34,7 +34,7 @@ struct build_source {
     struct build_manager *manager;
     json_t *package;
     char *url; /* NULL: to be located */
-    enum { SOURCE_NEW, SOURCE_LOCATING, SOURCE_FETCHING, SOURCE_READY } state;
+    enum { SOURCE_NEW, SOURCE_LOCATING, SOURCE_FETCHING, SOURCE_BUILDING, SOURCE_READY } state;
     struct locate_job locate;
     struct registry_fetch fetch;
     struct io_map map; /* of the blob, from the first unit on */
@@ -78,6 +78,11 @@ struct build {
     VEC(struct build_unit *) runnable; /* source ready, not started; heaviest first */
     size_t running, missing;           /* units under way, units not ready */
     bool installing;
+    bool apt_ready;                   /* apt's layer is made */
+    struct map tools;                 /* what sdists are built with */
+    VEC(struct build_sdist *) sdists; /* build_sdist.c */
+    size_t hooks_running;
+    const char *build_inputs; /* what sdists see; NULL: not asked yet */
     struct pool_task publish;
     struct artifact *artifact;
     struct err publish_err;
@@ -99,6 +104,7 @@ bool build_start_install(struct build *b, struct err *err);
 struct build_source *build_source_of(struct build_manager *m, const json_t *package,
                                      const char *url); /* made when new */
 void build_source_start(struct build_source *s);       /* fetches, unless it is there */
+void build_source_built(struct build_source *s);       /* its wheel is there */
 void build_drop_hunches(struct build *b);              /* cancels downloads that no unit needs */
 void build_cancel_install(struct build *b);
 void build_free_install(struct build *b);

@@ -22,6 +22,7 @@ struct engine_options {
     const char *home; /* state folder; NULL: the default */
     unsigned threads; /* 0: one per CPU */
     bool offline;
+    int64_t script_ms; /* how long a package's code may run; 0: the sandbox's default */
     const struct log *log;
     const struct discovery_options *discovery; /* NULL: what the machine says; store is set here */
 };

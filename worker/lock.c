@@ -7,7 +7,8 @@
 #include "base/map.h"
 #include "resolvers/resolver.h"
 
-#define MAX_PACKAGES 20000u
+#define MAX_PACKAGES    20000u
+#define MAX_BUILD_DEPTH 8 /* of packages to build packages with */
 
 json_t *lock_new(const struct platform *platform)
 {
@@ -30,14 +31,33 @@ json_t *lock_part(const json_t *lock, const char *manager)
 
 /* Where a package was found and how big its file is say nothing about what it is, and mirrors
  * differ in both. An URL that the user wrote is part of what was asked. */
-static json_t *package_essence(const json_t *package)
+static json_t *part_essence(const json_t *part, int depth);
+
+/* A package that is built has what it is built with, again a manager's part. */
+static json_t *package_essence(const json_t *package, int depth)
 {
+    const json_t *build = json_object_get(package, "build");
     json_t *out = json_copy((json_t *)(uintptr_t)package);
     json_object_del(out, "size");
     if (span_find(json_get_span(package, "origin"), SPAN("://")) ==
         json_get_span(package, "origin").len)
         json_object_del(out, "origin");
+    if (build)
+        json_object_set_new(out, "build", part_essence(build, depth + 1));
     return out;
+}
+
+static json_t *part_essence(const json_t *part, int depth)
+{
+    json_t *copy = json_copy((json_t *)(uintptr_t)part), *packages = json_array(), *package;
+    size_t i;
+    json_array_foreach (json_object_get(part, "packages"), i, package) {
+        if (depth <= MAX_BUILD_DEPTH)
+            json_array_append_new(packages, package_essence(package, depth));
+    }
+    json_object_set_new(copy, "packages", packages);
+    json_object_del(copy, "requested");
+    return copy;
 }
 
 json_t *lock_essence(const json_t *lock)
@@ -46,17 +66,21 @@ json_t *lock_essence(const json_t *lock)
     const char *manager;
     json_t *part;
     json_object_foreach (json_object_get(lock, "managers"), manager, part) {
-        json_t *copy = json_copy(part), *packages = json_array(), *package;
-        size_t i;
-        json_array_foreach (json_object_get(part, "packages"), i, package) {
-            json_array_append_new(packages, package_essence(package));
-        }
-        json_object_set_new(copy, "packages", packages);
-        json_object_del(copy, "requested");
-        json_object_set_new(managers, manager, copy);
+        json_object_set_new(managers, manager, part_essence(part, 0));
     }
     json_object_set_new(out, "managers", managers);
     return out;
+}
+
+bool lock_has_builds(const json_t *lock)
+{
+    size_t i;
+    json_t *package;
+    json_array_foreach (json_object_get(lock_part(lock, "pip"), "packages"), i, package) {
+        if (json_object_get(package, "build"))
+            return true;
+    }
+    return false;
 }
 
 static bool strings_only(const json_t *list)
@@ -84,7 +108,9 @@ static bool origin_is_safe(struct span origin)
     return origin.len < 8192;
 }
 
-static bool check_package(const json_t *package, struct err *err)
+static bool check_packages(const json_t *part, int depth, struct err *err);
+
+static bool check_package(const json_t *package, int depth, struct err *err)
 {
     struct span name = json_get_span(package, "name"), digest = json_get_span(package, "digest");
     struct hash hash;
@@ -102,27 +128,37 @@ static bool check_package(const json_t *package, struct err *err)
     if (requires && !strings_only(requires))
         return err_set(err, ERR_LOCK_INVALID, "%.*s: requires must be a list of names",
                        SPAN_ARG(name));
+    const json_t *build = json_object_get(package, "build");
+    if (build && (!json_is_object(build) || depth >= MAX_BUILD_DEPTH))
+        return err_set(err, ERR_LOCK_INVALID,
+                       "%.*s: build must be an object with packages, at most %d deep",
+                       SPAN_ARG(name), MAX_BUILD_DEPTH);
+    return !build || check_packages(build, depth + 1, err) ||
+           err_wrap(err, "%.*s: build", SPAN_ARG(name));
+}
+
+static bool check_packages(const json_t *part, int depth, struct err *err)
+{
+    const json_t *packages = json_object_get(part, "packages");
+    size_t i;
+    json_t *package;
+    if (!json_is_array(packages) || json_array_size(packages) > MAX_PACKAGES)
+        return err_set(err, ERR_LOCK_INVALID, "packages: must be a list of at most %u",
+                       MAX_PACKAGES);
+    if (json_object_get(part, "requested") && !strings_only(json_object_get(part, "requested")))
+        return err_set(err, ERR_LOCK_INVALID, "requested: must be a list of specs");
+    json_array_foreach (packages, i, package) {
+        if (!check_package(package, depth, err))
+            return err_wrap(err, "packages[%zu]", i);
+    }
     return true;
 }
 
 static bool check_part(const char *manager, const json_t *part, struct err *err)
 {
-    const json_t *packages = json_object_get(part, "packages");
-    size_t i;
-    json_t *package;
     if (!resolver_find(span_str(manager)))
         return err_set(err, ERR_LOCK_INVALID, "managers.%s: no such manager", manager);
-    if (!json_is_array(packages) || json_array_size(packages) > MAX_PACKAGES)
-        return err_set(err, ERR_LOCK_INVALID, "managers.%s.packages: must be a list of at most %u",
-                       manager, MAX_PACKAGES);
-    if (json_object_get(part, "requested") && !strings_only(json_object_get(part, "requested")))
-        return err_set(err, ERR_LOCK_INVALID, "managers.%s.requested: must be a list of specs",
-                       manager);
-    json_array_foreach (packages, i, package) {
-        if (!check_package(package, err))
-            return err_wrap(err, "managers.%s.packages[%zu]", manager, i);
-    }
-    return true;
+    return check_packages(part, 0, err) || err_wrap(err, "managers.%s", manager);
 }
 
 bool lock_check(const json_t *lock, struct err *err)

@@ -28,6 +28,9 @@ json_t *lock_part(const json_t *lock, const char *manager); /* borrowed; NULL: n
  * What an artifact is made from, and what it carries. */
 json_t *lock_essence(const json_t *lock);
 
+/* Are there packages that have to be built from source? */
+bool lock_has_builds(const json_t *lock);
+
 /* Bounds, types and digests of every field; called on anything read from outside. */
 bool lock_check(const json_t *lock, struct err *err);
 

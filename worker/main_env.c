@@ -116,6 +116,7 @@ bool cli_engine(struct cli *c, struct err *err)
     };
     struct engine_options options = {
         .home = settings_str(c->settings, "home"),
+        .script_ms = settings_int(c->settings, "script_seconds") * 1000,
         .threads = threads ? (unsigned)n : (unsigned)settings_int(c->settings, "threads"),
         .offline = cli_flag(&c->args, "offline") || settings_bool(c->settings, "offline"),
         .log = &c->log,

@@ -350,6 +350,7 @@ static bool serve_in(struct program *p, struct err *err)
     };
     struct engine_options engine = {
         .home = home_of(p),
+        .script_ms = settings_int(p->settings, "script_seconds") * 1000,
         .threads = (unsigned)settings_int(p->settings, "threads"),
         .offline = settings_bool(p->settings, "offline"),
         .log = &p->log,

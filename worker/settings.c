@@ -28,6 +28,7 @@ static const struct key {
     {"compression", TEXT, "zstd", 0, 0, "zstd gzip", false},
     {"home", TEXT, NULL, 0, 0, NULL, false},
     {"offline", FLAG, "false", 0, 0, NULL, false},
+    {"script_seconds", NUMBER, "1800", 1, 86400, NULL, false},
     {"threads", NUMBER, "0", 0, 256, NULL, false},
     {"server", TEXT, NULL, 0, 0, NULL, false},
     {"api_key", TEXT, NULL, 0, 0, NULL, true},
