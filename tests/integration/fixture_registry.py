@@ -41,7 +41,7 @@ def normalise(name):
 
 
 def metadata_text(p):
-    lines = ["Metadata-Version: 2.1", f"Name: {p['name']}", f"Version: {p['version']}"]
+    lines = [f"Metadata-Version: {p.get('metadata_version', '2.1')}", f"Name: {p['name']}", f"Version: {p['version']}"]
     if "requires_python" in p:
         lines.append(f"Requires-Python: {p['requires_python']}")
     lines += [f"Provides-Extra: {e}" for e in p.get("extras", [])]
@@ -81,6 +81,7 @@ def make_wheel(p, extra_files=None):
 
 
 def make_sdist(p):
+    """p["entries"]: [(tarfile.TarInfo, bytes)] put in as they are, for hostile sdists."""
     stem = f"{p['name'].replace('-', '_')}-{p['version']}"
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb", mtime=0) as gz, tarfile.open(fileobj=gz, mode="w") as t:
@@ -89,6 +90,8 @@ def make_sdist(p):
             entry = tarfile.TarInfo(f"{stem}/{name}")
             entry.size = len(text.encode())
             t.addfile(entry, io.BytesIO(text.encode()))
+        for entry, content in p.get("entries", []):
+            t.addfile(entry, io.BytesIO(content))
     return f"{stem}.tar.gz", out.getvalue()
 
 

@@ -31,7 +31,7 @@ class Unsolvable(StrataCase):
             ([], ["unsolvable"], 3, ["npm", "lib", "^9.0.0"]),
             (["left", "right"], [], 3, ["left", "right", "beta"]),
             (["beta==4.0"], [], 3, ["beta", "4.0", ">=4"]),
-            (["source-only"], [], 3, ["source-only", "needs_build"]),
+            (["source-only"], [], 3, ["source-only", "built with", "setuptools"]),
             ([], ["needs-darwin"], 3, ["needs-darwin", "darwin"]),
         ]:
             with self.subTest(pip=pip, npm=npm):

@@ -134,7 +134,8 @@ static bool choose_platform(struct cli *c, struct cli_request *r, struct err *er
     if (!r->environment->platform) {
         r->build.platform = engine_host_platform(&c->engine);
     } else {
-        platform_from_json(r->environment->platform, &r->declared, err);
+        platform_declare(r->environment->platform, engine_host_platform(&c->engine), &r->declared,
+                         err);
         r->build.platform = r->declared;
     }
     return r->build.platform != NULL;
