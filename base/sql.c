@@ -417,3 +417,14 @@ bool sql_in_transaction(const struct sql *db)
 {
     return db->depth > 0;
 }
+
+void sql_merge_after(struct sql *db, int pages)
+{
+    sqlite3_wal_autocheckpoint(db->handle, pages);
+}
+
+bool sql_merge(struct sql *db, struct err *err)
+{
+    int rc = sqlite3_wal_checkpoint_v2(db->handle, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return rc == SQLITE_OK || rc == SQLITE_BUSY || fail(db, rc, "merge the log", err);
+}

@@ -95,6 +95,12 @@ bool sql_in_transaction(const struct sql *db);
 /* A read transaction: what follows sees one state of the file. Ended by sql_commit. */
 bool sql_begin_read(struct sql *db, struct err *err);
 
+/* The write-ahead log is merged into the file by commits, when it has grown by so many pages, which
+ * then take long; 0: not by commits of this connection. */
+void sql_merge_after(struct sql *db, int pages);
+/* Merges what of it can be merged without anybody waiting, as another connection may do. */
+bool sql_merge(struct sql *db, struct err *err);
+
 /* Statements outside any set, for tests and maintenance; rows are dropped. */
 bool sql_exec(struct sql *db, const char *text, struct err *err);
 

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cache/pin.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/io.h"
 #include "cache/artifact_priv.h"
 
 static bool check_name(struct span name, const char *what, struct err *err)
@@ -12,9 +17,16 @@ static bool check_name(struct span name, const char *what, struct err *err)
                          PIN_OWNER_MAX);
 }
 
+static bool run_soon(struct store *s, struct sql_stmt *q, struct err *err)
+{
+    bool ok = sql_run(q, err);
+    uv_mutex_unlock(&s->mutex);
+    return ok || err_wrap(err, "index of %s", s->path);
+}
+
 /* Pins and tags differ only in their table. */
 static bool put(struct store *s, enum cache_sql id, struct span name, const struct digest *artifact,
-                struct err *err)
+                bool (*run)(struct store *s, struct sql_stmt *q, struct err *err), struct err *err)
 {
     char text[DIGEST_TEXT_SIZE];
     struct err why = {0};
@@ -22,7 +34,7 @@ static bool put(struct store *s, enum cache_sql id, struct span name, const stru
     sql_bind_text(q, 1, name);
     sql_bind_blob(q, 2, digest_span(artifact));
     sql_bind_int(q, 3, io_now_ms());
-    if (store_sql_run_durably(s, q, &why))
+    if (run(s, q, &why))
         return true;
     if (why.code == ERR_CONFLICT) /* the row refers to an artifact's */
         return err_set(err, ERR_NOT_FOUND, "there is no artifact %s here",
@@ -74,7 +86,25 @@ static bool list_rows(struct store *s, enum cache_sql id, const char *key, json_
 bool store_pin_put(struct store *s, struct span owner, const struct digest *artifact,
                    struct err *err)
 {
-    return check_name(owner, "a pin's owner", err) && put(s, SQL_PIN_PUT, owner, artifact, err);
+    return check_name(owner, "a pin's owner", err) &&
+           put(s, SQL_PIN_PUT, owner, artifact, store_sql_run_durably, err);
+}
+
+bool store_pin_put_soon(struct store *s, struct span owner, const struct digest *artifact,
+                        struct err *err)
+{
+    return check_name(owner, "a pin's owner", err) &&
+           put(s, SQL_PIN_PUT, owner, artifact, run_soon, err);
+}
+
+/* What waiting for the disk at a commit does, for all commits before: the log holds them. What was
+ * merged from it into the file was on disk before. */
+bool store_sync(struct store *s, struct err *err)
+{
+    AUTO_FD int fd = openat(s->dir_fd, "strata.db-wal", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? true : err_sys(err, "%s: strata.db-wal", s->path);
+    return io_fsync(fd, err) || err_wrap(err, "%s", s->path);
 }
 
 bool store_pin_drop(struct store *s, struct span owner, struct err *err)
@@ -95,7 +125,8 @@ bool store_pin_list(struct store *s, json_t **out, struct err *err)
 bool store_tag_put(struct store *s, struct span name, const struct digest *artifact,
                    struct err *err)
 {
-    return check_name(name, "a tag", err) && put(s, SQL_TAG_PUT, name, artifact, err);
+    return check_name(name, "a tag", err) &&
+           put(s, SQL_TAG_PUT, name, artifact, store_sql_run_durably, err);
 }
 
 bool store_tag_drop(struct store *s, struct span name, struct err *err)

@@ -17,6 +17,10 @@
 /* An owner's new pin replaces its old one. */
 bool store_pin_put(struct store *s, struct span owner, const struct digest *artifact,
                    struct err *err);
+/* The same, but over a power cut it lasts only once store_sync came after it: for who puts many. */
+bool store_pin_put_soon(struct store *s, struct span owner, const struct digest *artifact,
+                        struct err *err);
+bool store_sync(struct store *s, struct err *err);
 bool store_pin_drop(struct store *s, struct span owner, struct err *err);
 bool store_pin_get(struct store *s, struct span owner, struct digest *artifact);
 /* {"owner","artifact","at_ms"} objects, by owner. */

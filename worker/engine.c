@@ -36,8 +36,26 @@ void engine_close(struct engine *e)
     store_close(TAKE(e->store));
 }
 
+struct engine engine_view(struct engine *e, const struct log *log)
+{
+    return (struct engine){.loop = e->loop,
+                           .pool = e->pool,
+                           .packer = e->packer,
+                           .store = e->store,
+                           .owner = e,
+                           .log = log,
+                           .options = e->options};
+}
+
+/* Where what is made when first asked for is kept. */
+static struct engine *keeper_of(struct engine *e)
+{
+    return e->owner ? e->owner : e;
+}
+
 struct http_client *engine_http(struct engine *e, struct err *err)
 {
+    e = keeper_of(e);
     if (!e->http) {
         struct http_options options = {
             .log = e->log,
@@ -54,6 +72,7 @@ struct http_client *engine_http(struct engine *e, struct err *err)
 
 struct discovery *engine_discovery(struct engine *e)
 {
+    e = keeper_of(e);
     if (!e->discovery) {
         struct discovery_options options = {0};
         if (e->options.discovery)
@@ -66,6 +85,7 @@ struct discovery *engine_discovery(struct engine *e)
 
 const struct platform *engine_host_platform(struct engine *e)
 {
+    e = keeper_of(e);
     if (!e->host) {
         struct platform_options options = {.store = e->store};
         platform_probe(&options, &e->host, NULL);
@@ -75,6 +95,7 @@ const struct platform *engine_host_platform(struct engine *e)
 
 const struct sandbox_host *engine_sandbox_host(struct engine *e, struct err *err)
 {
+    e = keeper_of(e);
     if (!e->sandbox_host)
         e->sandbox_host = sandbox_host_new(store_path(e->store), err);
     return e->sandbox_host && sandbox_host_usable(e->sandbox_host, err) ? e->sandbox_host : NULL;

@@ -36,6 +36,7 @@ struct engine {
     struct discovery *discovery;       /* NULL until engine_discovery */
     struct platform *host;             /* NULL until engine_host_platform */
     struct sandbox_host *sandbox_host; /* NULL until engine_sandbox_host */
+    struct engine *owner;              /* of a view: whose all that is; NULL: its own */
     const struct log *log;
     struct engine_options options;
 };
@@ -43,6 +44,10 @@ struct engine {
 bool engine_open(struct engine *e, uv_loop_t *loop, const struct engine_options *options,
                  struct err *err);
 void engine_close(struct engine *e); /* then run the loop once more */
+
+/* The same engine with a log of its own, for one build among others. A view needs no closing; its
+ * owner outlives it. */
+struct engine engine_view(struct engine *e, const struct log *log);
 
 /* Each is made when first asked for: a warm build needs neither the network nor the clients. */
 struct http_client *engine_http(struct engine *e, struct err *err);

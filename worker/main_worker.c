@@ -47,13 +47,14 @@ struct program {
     struct cli_args args;
     struct settings *settings;
     struct log log;
-    uv_loop_t loop;
+    uv_loop_t loop;   /* the API's */
+    uv_loop_t builds; /* the engine's, with a thread of its own while it serves */
     struct engine engine;
     struct builder *builder;
     json_t *domains;
     /* Collecting. */
     uv_timer_t gc_timer;
-    struct pool_task gc_task;
+    uv_work_t gc_task;
     bool gc_runs, gc_open;
     struct gc_report gc_report;
     struct err gc_err;
@@ -196,7 +197,7 @@ static bool sync_pins(struct program *p, const char *db, struct err *err)
 
 /* ---- collecting ---- */
 
-static void gc_work(struct pool_task *t)
+static void gc_work(uv_work_t *t)
 {
     struct program *p = container_of(t, struct program, gc_task);
     struct gc_options o = {
@@ -207,9 +208,10 @@ static void gc_work(struct pool_task *t)
     store_gc(p->engine.store, &o, &p->gc_report, &p->gc_err);
 }
 
-static void gc_done(struct pool_task *t)
+static void gc_done(uv_work_t *t, int status)
 {
     struct program *p = container_of(t, struct program, gc_task);
+    (void)status; /* never cancelled */
     p->gc_runs = false;
     if (p->gc_err.code)
         log_line(&p->log, LOG_ERROR, "collecting: %s", p->gc_err.text);
@@ -226,8 +228,7 @@ static void on_gc_timer(uv_timer_t *t)
     if (p->gc_runs)
         return;
     p->gc_runs = true;
-    p->gc_task = (struct pool_task){.work = gc_work, .done = gc_done};
-    pool_submit(p->engine.pool, &p->gc_task, INT64_MIN);
+    uv_queue_work(&p->loop, &p->gc_task, gc_work, gc_done);
 }
 
 static void start_gc(struct program *p)
@@ -324,8 +325,7 @@ static bool fill_serve(struct program *p, char address[64], struct serve_options
     return true;
 }
 
-static bool open_builder(struct program *p, const struct discovery_options *discovery,
-                         struct err *err)
+static void open_builder(struct program *p, const struct discovery_options *discovery)
 {
     const char *compression = settings_str(p->settings, "compression");
     struct builder_engine_options o = {
@@ -336,8 +336,7 @@ static bool open_builder(struct program *p, const struct discovery_options *disc
         .source_date_epoch = SOURCE_EPOCH,
         .discovery = discovery,
     };
-    p->builder = builder_engine_new(&p->engine, &o, err);
-    return p->builder != NULL;
+    p->builder = builder_engine_new(&p->loop, &p->engine, &o);
 }
 
 static bool serve_in(struct program *p, struct err *err)
@@ -358,16 +357,15 @@ static bool serve_in(struct program *p, struct err *err)
     };
     /* A request is no place to find out that the machine lacks a library. */
     if (!late_curl_load(err) || !fill_serve(p, address, &o, err) ||
-        !engine_open(&p->engine, &p->loop, &engine, err))
+        !engine_open(&p->engine, &p->builds, &engine, err))
         return false;
     discovery.store = p->engine.store;
     AUTO_FREE char *db = mem_printf("%s/worker.db", store_path(p->engine.store));
     o.db = db;
-    bool ok = open_builder(p, &discovery, err);
+    open_builder(p, &discovery);
+    start_gc(p);
     /* The file and its tables are made before the pins are compared. */
-    if (ok)
-        start_gc(p);
-    ok = ok && sync_pins(p, db, err) && serve_run(&p->loop, p->builder, &o, err);
+    bool ok = sync_pins(p, db, err) && serve_run(&p->loop, p->builder, &o, err);
     if (p->gc_open)
         uv_close((uv_handle_t *)&p->gc_timer, NULL);
     while (p->gc_runs)
@@ -381,8 +379,11 @@ static int serve(struct program *p)
 {
     struct err err = {0};
     uv_loop_init(&p->loop);
+    uv_loop_init(&p->builds);
     p->log = (struct log){.level = cli_flag(&p->args, "verbose") ? LOG_DEBUG : LOG_INFO};
     bool ok = serve_in(p, &err);
+    uv_run(&p->builds, UV_RUN_DEFAULT);
+    uv_loop_close(&p->builds);
     uv_run(&p->loop, UV_RUN_DEFAULT);
     uv_loop_close(&p->loop);
     json_decref(p->domains);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/api/api_priv.h"
 
-static const int64_t bucket_us[] = {500, 1000, 2500, 5000, 10000, 25000, 100000, 500000, 2500000};
-
 const struct route api_routes[] = {
     {CALL_POST, "/v1/environments", ROUTE_WRITE, true, env_create_prepare, env_create_work, NULL},
     {CALL_GET, "/v1/environments", ROUTE_READ, false, NULL, env_list_work, NULL},
@@ -175,6 +173,17 @@ static bool parse_body(struct req *r)
                : problem_field(p, "body", "must be an object, not %s", config_type_name(r->body));
 }
 
+/* Printed here, the answer costs the loop only its sending; what finish() may still change is
+ * printed after it. */
+static void print_reply(struct req *r)
+{
+    if (r->reply && !r->route->finish && !problem_is(req_problem(r))) {
+        r->printed = json_dumps(r->reply, JSON_COMPACT);
+        if (r->printed)
+            json_decref(TAKE(r->reply));
+    }
+}
+
 static void first_work(struct db_task *t, struct state *s)
 {
     struct req *r = container_of(t, struct req, task);
@@ -184,18 +193,21 @@ static void first_work(struct db_task *t, struct state *s)
         return;
     if (kind != ROUTE_WRITE)
         r->route->work(r, s);
+    print_reply(r);
 }
 
 static void write_work(struct db_task *t, struct state *s)
 {
     struct req *r = container_of(t, struct req, task);
     r->route->work(r, s);
+    print_reply(r);
 }
 
 static void conclude(struct req *r)
 {
     if (problem_is(req_problem(r))) {
         json_decref(TAKE(r->reply));
+        free(TAKE(r->printed));
         r->enqueued = false;
     }
     if (r->enqueued)
@@ -220,11 +232,7 @@ void req_write(struct req *r)
 
 static void first_done(struct db_task *t)
 {
-    struct req *r = container_of(t, struct req, task);
-    if (r->route->kind == ROUTE_WRITE && !problem_is(&t->problem))
-        req_write(r);
-    else
-        conclude(r);
+    conclude(container_of(t, struct req, task));
 }
 
 void req_answer(struct req *r)
@@ -235,6 +243,8 @@ void req_answer(struct req *r)
             log_line(r->api->o.log, LOG_ERROR, "%s %s: %s", r->call->request_id, r->route->path,
                      p->err.text);
         call_problem(r->call, p);
+    } else if (r->printed) {
+        call_json_text(r->call, r->status ? r->status : 200, TAKE(r->printed));
     } else if (r->text) {
         call_text(r->call, r->status ? r->status : 200, r->text_type, span_str(r->text));
     } else {
@@ -265,6 +275,7 @@ static void handle(struct call *call, void *ctx)
         return;
     }
     r->task.work = first_work;
+    r->task.write = r->route->kind == ROUTE_WRITE ? write_work : NULL;
     r->task.done = first_done;
     db_read(r->api->db, &r->task);
 }
@@ -275,11 +286,7 @@ static void count_call(struct req *r, int status)
         return;
     struct route_counts *c = &r->api->counts[r->route - api_routes];
     int64_t us = text_now_us() - r->call->received_us;
-    size_t b = 0;
-    while (b < COUNT(bucket_us) && us > bucket_us[b])
-        b++;
-    c->buckets[b]++;
-    c->micros += (uint64_t)(us > 0 ? us : 0);
+    db_times_add(&c->times, us);
     c->calls[status >= 100 && status < 600 ? status / 100 : 0]++;
 }
 
@@ -296,6 +303,7 @@ static void ended(struct call *call, int status, void *ctx)
         explicit_bzero(r->key, strlen(r->key));
     free(r->key);
     free(r->text);
+    free(r->printed);
     json_decref(r->body);
     json_decref(r->reply);
     problem_release(req_problem(r));
@@ -381,6 +389,17 @@ static void on_tick(uv_timer_t *t)
     }
 }
 
+/* How long the loop was busy in one turn: so long everybody else waited. */
+static void on_lap(uv_prepare_t *h)
+{
+    struct api *a = container_of(h, struct api, lap);
+    uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(a->loop);
+    if (a->lap_ns && now - a->lap_ns >= idle - a->lap_idle_ns)
+        db_times_add(&a->laps, (int64_t)(now - a->lap_ns - (idle - a->lap_idle_ns)) / 1000);
+    a->lap_ns = now;
+    a->lap_idle_ns = idle;
+}
+
 /* ---- the outside ---- */
 
 struct api *api_new(uv_loop_t *loop, struct db *db, struct runner *runner, struct builder *builder,
@@ -407,6 +426,10 @@ struct api *api_new(uv_loop_t *loop, struct db *db, struct runner *runner, struc
     api_reconfigure(a, options->platform_domains);
     uv_timer_init(loop, &a->tick);
     uv_timer_start(&a->tick, on_tick, 1000, 1000);
+    uv_loop_configure(loop, UV_METRICS_IDLE_TIME);
+    uv_prepare_init(loop, &a->lap);
+    uv_prepare_start(&a->lap, on_lap);
+    uv_unref((uv_handle_t *)&a->lap);
     return a;
 }
 
@@ -432,7 +455,7 @@ void api_stop_listening(struct api *a)
 
 static void on_closed(uv_handle_t *h)
 {
-    struct api *a = container_of((uv_timer_t *)h, struct api, tick);
+    struct api *a = container_of((uv_prepare_t *)h, struct api, lap);
     uv_mutex_destroy(&a->mutex);
     json_decref(a->platform_domains);
     free(a);
@@ -443,5 +466,6 @@ void api_free(struct api *a)
     if (!a)
         return;
     server_free(a->server);
-    uv_close((uv_handle_t *)&a->tick, on_closed);
+    uv_close((uv_handle_t *)&a->tick, NULL);
+    uv_close((uv_handle_t *)&a->lap, on_closed);
 }

@@ -86,29 +86,46 @@ static void put_calls(struct buf *out, const struct api *a)
                            (unsigned long long)a->counts[i].calls[c]);
 }
 
+/* labels: "a=\"b\"" or "". */
+static void put_histogram(struct buf *out, const char *name, const char *labels,
+                          const struct db_times *t)
+{
+    uint64_t sum = 0;
+    bool any = labels[0] != '\0';
+    const char *open = any ? "{" : "", *shut = any ? "}" : "";
+    for (size_t b = 0; b < DB_BUCKETS; b++)
+        buf_printf(out, "strata_%s_bucket{%s%sle=\"%s\"} %llu\n", name, labels, any ? "," : "",
+                   bucket_names[b], (unsigned long long)(sum += t->buckets[b]));
+    buf_printf(out, "strata_%s_sum%s%s%s %.6f\nstrata_%s_count%s%s%s %llu\n", name, open, labels,
+               shut, (double)t->us / 1e6, name, open, labels, shut, (unsigned long long)t->count);
+}
+
 static void put_durations(struct buf *out, const struct api *a)
 {
     head(out, "http_request_duration_seconds", "histogram",
          "From the request line to the end of the answer.");
     for (size_t i = 0; i < api_route_count; i++) {
-        const struct route_counts *c = &a->counts[i];
-        uint64_t sum = 0;
         char labels[128];
         snprintf(labels, sizeof(labels), "method=\"%s\",route=\"%s\"", method_text(&api_routes[i]),
                  api_routes[i].path);
-        for (size_t b = 0; b < COUNT(bucket_names); b++)
-            sum += c->buckets[b];
-        if (!sum)
-            continue;
-        sum = 0;
-        for (size_t b = 0; b < COUNT(bucket_names); b++)
-            buf_printf(out, "strata_http_request_duration_seconds_bucket{%s,le=\"%s\"} %llu\n",
-                       labels, bucket_names[b], (unsigned long long)(sum += c->buckets[b]));
-        buf_printf(out,
-                   "strata_http_request_duration_seconds_sum{%s} %.6f\n"
-                   "strata_http_request_duration_seconds_count{%s} %llu\n",
-                   labels, (double)c->micros / 1e6, labels, (unsigned long long)sum);
+        if (a->counts[i].times.count)
+            put_histogram(out, "http_request_duration_seconds", labels, &a->counts[i].times);
     }
+}
+
+/* Where requests wait. */
+static void put_stalls(struct buf *out, const struct api *a)
+{
+    struct db_stats s = db_stats(a->db);
+    head(out, "loop_turn_seconds", "histogram", "Turns of the HTTP loop, without its waiting.");
+    put_histogram(out, "loop_turn_seconds", "", &a->laps);
+    head(out, "db_wait_seconds", "histogram", "From handing work to the database to its begin.");
+    put_histogram(out, "db_wait_seconds", "thread=\"read\"", &s.read_wait);
+    put_histogram(out, "db_wait_seconds", "thread=\"write\"", &s.write_wait);
+    head(out, "db_commit_seconds", "histogram", "Commits; each keeps what waited for it.");
+    put_histogram(out, "db_commit_seconds", "", &s.commit);
+    head(out, "db_written_total", "counter", "Pieces of work that those commits kept.");
+    buf_printf(out, "strata_db_written_total %llu\n", (unsigned long long)s.written);
 }
 
 static void put_builds(struct buf *out, const struct api *a)
@@ -152,6 +169,7 @@ static void metrics_finish_text(struct req *r, struct buf *out)
     const struct api *a = r->api;
     put_calls(out, a);
     put_durations(out, a);
+    put_stalls(out, a);
     put_builds(out, a);
     gauge(out, "http_connections", "Open connections.", server_connections(a->server));
     gauge(out, "start_time_seconds", "When the process began, since the epoch.",

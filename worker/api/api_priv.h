@@ -43,7 +43,8 @@ struct req {
     json_t *body;
     int status; /* of the answer; 0: 200 */
     json_t *reply;
-    char *text; /* an answer that is no JSON value of ours */
+    char *printed; /* the reply as it is sent; then reply is NULL */
+    char *text;    /* an answer that is no JSON value of ours */
     const char *text_type;
     bool enqueued;              /* the runner should look */
     void *data;                 /* the handler's, from prepare on */
@@ -59,9 +60,8 @@ static inline struct problem *req_problem(struct req *r)
 #define ROUTE_COUNT 30
 
 struct route_counts {
-    uint64_t calls[6];    /* by status / 100 */
-    uint64_t buckets[10]; /* of the duration */
-    uint64_t micros;
+    uint64_t calls[6]; /* by status / 100 */
+    struct db_times times;
 };
 
 /* Something that waits for a build and is looked at once a second, in case the build runs in
@@ -79,7 +79,10 @@ struct api {
     struct server *server;
     struct api_options o;
     uv_timer_t tick;
-    struct waiter waiters; /* head of a ring */
+    uv_prepare_t lap;
+    uint64_t lap_ns, lap_idle_ns; /* when the last turn of the loop ended; its waiting till then */
+    struct db_times laps;         /* turns of the loop, without their waiting */
+    struct waiter waiters;        /* head of a ring */
     /* Read on db threads: replaced whole under the mutex. */
     uv_mutex_t mutex;
     json_t *platform_domains;
@@ -94,7 +97,7 @@ extern const struct route api_routes[];
 extern const size_t api_route_count;
 
 void req_answer(struct req *r); /* from problem, reply or text */
-void req_write(struct req *r);  /* once more to the writer, with route->work */
+void req_write(struct req *r);  /* to the writer, with route->work */
 
 /* Parameters of lists; false: a problem. */
 bool req_page(struct req *r, char list, struct state_page *page);

@@ -70,10 +70,12 @@ struct builder_ops {
     /* {"pip":["host",...],...}: the registries that this machine's clients are set up for;
      * new reference. */
     json_t *(*registries)(struct builder *b);
-    /* A session holds (or lets go of) an artifact: kept from collection meanwhile. */
+    /* A session holds (or lets go of) an artifact: kept from collection meanwhile. A hold lasts
+     * over a power cut only once settle() came after it; many of them wait for the disk once. */
     bool (*pin)(struct builder *b, const char *name, const struct digest *artifact,
                 struct err *err);
     bool (*unpin)(struct builder *b, const char *name, struct err *err);
+    bool (*settle)(struct builder *b, struct err *err);
 };
 
 struct builder {

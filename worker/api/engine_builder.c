@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -13,23 +14,36 @@
 /* Lines that wait to be taken by the loop; more of them in one look are dropped. */
 #define MAX_WAITING 5000
 
+/* How old the progress that is told may be. */
+#define LOOK_MS 100
+
 struct line {
     enum log_level level;
     char *text;
 };
 
-/* One build: the engine as it sees it, and its log. */
+/* One build. It is the API's until it is handed over in `incoming`, the engine thread's while
+ * that builds it, and the API's again from `outgoing` on; what both look at is under its mutex. */
 struct engine_run {
     struct builder_engine *owner;
+    struct engine_run *next; /* in one of the lists */
     struct builder_job *job;
     struct engine view;
     struct log log;
     struct build_request request;
-    struct build *build;
-    pthread_mutex_t mutex;
-    VEC(struct line) lines; /* under mutex */
-    struct pool_task load;  /* the end: reads what was made */
+    struct build *build;   /* engine thread */
+    struct pool_task load; /* the end: reads what was made */
     struct err load_err;
+    pthread_mutex_t mutex;
+    VEC(struct line) lines;                     /* under mutex */
+    struct build_progress rows[RESOLVER_COUNT]; /* under mutex: as they were a moment ago */
+    size_t row_count;                           /* the same */
+    bool cancel;                                /* the same: is asked for */
+    bool cancelled;                             /* engine thread: was passed on */
+};
+
+struct run_list {
+    struct engine_run *first;
 };
 
 struct builder_engine {
@@ -38,6 +52,18 @@ struct builder_engine {
     struct builder_engine_options o;
     struct policy policy;
     const struct platform *platform;
+    uv_loop_t *loop; /* the API's */
+    uv_async_t to_api;
+    /* The engine has a loop and a thread of its own: parsing pages of packages must not hold up
+     * requests. */
+    pthread_t thread;
+    uv_async_t to_engine;
+    uv_timer_t look;         /* engine thread: copies the progress while something is built */
+    struct run_list running; /* engine thread */
+    pthread_mutex_t lists;
+    struct run_list incoming, outgoing; /* under lists */
+    bool stop;                          /* the same */
+    atomic_bool unsettled;              /* holds that are not on disk yet */
     /* The registries' hosts, looked up on a thread of their own. */
     uv_work_t look_up;
     bool looking, again;
@@ -77,7 +103,34 @@ static void tell_lines(struct engine_run *r)
     free(v);
 }
 
-/* ---- the end of a build ---- */
+static void push(struct run_list *l, struct engine_run *r)
+{
+    struct engine_run **end = &l->first;
+    while (*end)
+        end = &(*end)->next;
+    r->next = NULL;
+    *end = r;
+}
+
+/* ---- on the engine's thread ---- */
+
+static void copy_progress(struct engine_run *r)
+{
+    const struct build_progress *list;
+    size_t n = build_progress(r->build, &list);
+    pthread_mutex_lock(&r->mutex);
+    r->row_count = n < RESOLVER_COUNT ? n : RESOLVER_COUNT;
+    if (r->row_count)
+        memcpy(r->rows, list, r->row_count * sizeof(*list));
+    pthread_mutex_unlock(&r->mutex);
+}
+
+static void on_look(uv_timer_t *t)
+{
+    struct builder_engine *e = container_of(t, struct builder_engine, look);
+    for (struct engine_run *r = e->running.first; r; r = r->next)
+        copy_progress(r);
+}
 
 static void take_failure(struct engine_run *r, const struct build_result *result)
 {
@@ -89,13 +142,22 @@ static void take_failure(struct engine_run *r, const struct build_result *result
         snprintf(job->package, sizeof(job->package), "%s", result->package);
 }
 
-static void finish(struct engine_run *r)
+/* Back to the API, which has nothing to do with the build itself any more. */
+static void hand_back(struct engine_run *r)
 {
-    tell_lines(r);
-    r->job->done(r->job); /* who may still ask for the progress */
-    build_free(r->build);
-    pthread_mutex_destroy(&r->mutex);
-    free(r);
+    struct builder_engine *e = r->owner;
+    struct engine_run **at = &e->running.first;
+    copy_progress(r);
+    build_free(TAKE(r->build));
+    while (*at != r)
+        at = &(*at)->next;
+    *at = r->next;
+    if (!e->running.first)
+        uv_timer_stop(&e->look);
+    pthread_mutex_lock(&e->lists);
+    push(&e->outgoing, r);
+    pthread_mutex_unlock(&e->lists);
+    uv_async_send(&e->to_api);
 }
 
 static void load_work(struct pool_task *t)
@@ -124,7 +186,7 @@ static void load_done(struct pool_task *t)
         job->phase = build_phase_name(PHASE_PUBLISH);
         builder_job_release(job);
     }
-    finish(r);
+    hand_back(r);
 }
 
 static void on_built(struct build *b, void *ctx)
@@ -136,12 +198,12 @@ static void on_built(struct build *b, void *ctx)
     json_t *text;
     json_array_foreach (result->warnings, i, text)
         log_line(&r->log, LOG_WARN, "%s", json_string_value(text));
-    job->warnings = json_incref(result->warnings);
+    job->warnings = json_deep_copy(result->warnings);
     job->received_bytes = result->received_bytes;
     job->total_ms = result->total_ms;
     if (result->err.code) {
         take_failure(r, result);
-        finish(r);
+        hand_back(r);
         return;
     }
     job->artifact = result->artifact;
@@ -150,7 +212,70 @@ static void on_built(struct build *b, void *ctx)
     pool_submit(r->owner->engine->pool, &r->load, INT64_MAX);
 }
 
-/* ---- starting, cancelling, watching ---- */
+static void begin(struct builder_engine *e, struct engine_run *r)
+{
+    if (!e->running.first)
+        uv_timer_start(&e->look, on_look, LOOK_MS, LOOK_MS);
+    push(&e->running, r);
+    r->view = engine_view(e->engine, &r->log);
+    r->build = build_start(&r->view, &r->request, on_built, r);
+    copy_progress(r);
+}
+
+static void pass_on_cancels(struct builder_engine *e)
+{
+    for (struct engine_run *r = e->running.first; r; r = r->next) {
+        pthread_mutex_lock(&r->mutex);
+        bool asked = r->cancel && !r->cancelled;
+        pthread_mutex_unlock(&r->mutex);
+        if (!asked)
+            continue;
+        r->cancelled = true;
+        build_cancel(r->build);
+    }
+}
+
+static void on_to_engine(uv_async_t *h)
+{
+    struct builder_engine *e = container_of(h, struct builder_engine, to_engine);
+    pthread_mutex_lock(&e->lists);
+    struct engine_run *fresh = TAKE(e->incoming.first);
+    bool stop = e->stop;
+    pthread_mutex_unlock(&e->lists);
+    while (fresh) {
+        struct engine_run *next = fresh->next;
+        begin(e, fresh);
+        fresh = next;
+    }
+    pass_on_cancels(e);
+    if (stop)
+        uv_stop(e->engine->loop);
+}
+
+static void *engine_main(void *arg)
+{
+    struct builder_engine *e = arg;
+    uv_run(e->engine->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+/* ---- on the API's thread ---- */
+
+static void on_to_api(uv_async_t *h)
+{
+    struct builder_engine *e = container_of(h, struct builder_engine, to_api);
+    pthread_mutex_lock(&e->lists);
+    struct engine_run *ended = TAKE(e->outgoing.first);
+    pthread_mutex_unlock(&e->lists);
+    while (ended) {
+        struct engine_run *r = ended;
+        ended = r->next;
+        tell_lines(r);
+        r->job->done(r->job); /* who may still ask for the progress */
+        pthread_mutex_destroy(&r->mutex);
+        free(r);
+    }
+}
 
 static void start(struct builder *b, struct builder_job *job)
 {
@@ -160,8 +285,6 @@ static void start(struct builder *b, struct builder_job *job)
     r->owner = e;
     r->job = job;
     r->log = (struct log){.level = LOG_INFO, .sink = on_log, .ctx = r};
-    r->view = *e->engine;
-    r->view.log = &r->log;
     r->request = (struct build_request){.name = job->id,
                                         .packages = job->packages,
                                         .lock = job->lock,
@@ -174,15 +297,21 @@ static void start(struct builder *b, struct builder_job *job)
                                         .forbidden = job->forbidden,
                                         .source_date_epoch = e->o.source_date_epoch};
     job->state = r;
-    r->build = build_start(&r->view, &r->request, on_built, r);
+    pthread_mutex_lock(&e->lists);
+    push(&e->incoming, r);
+    pthread_mutex_unlock(&e->lists);
+    uv_async_send(&e->to_engine);
 }
 
 static void cancel(struct builder *b, struct builder_job *job)
 {
     struct engine_run *r = job->state;
-    (void)b;
-    if (r && r->build)
-        build_cancel(r->build);
+    if (!r)
+        return;
+    pthread_mutex_lock(&r->mutex);
+    r->cancel = true;
+    pthread_mutex_unlock(&r->mutex);
+    uv_async_send(&self(b)->to_engine);
 }
 
 static json_t *progress_json(const struct build_progress *p)
@@ -204,15 +333,18 @@ static json_t *progress_json(const struct build_progress *p)
 static json_t *progress(struct builder *b, const struct builder_job *job)
 {
     struct engine_run *r = job->state;
-    const struct build_progress *list;
+    struct build_progress rows[RESOLVER_COUNT];
     (void)b;
-    if (!r || !r->build)
+    if (!r)
         return NULL;
     tell_lines(r);
-    size_t n = build_progress(r->build, &list);
+    pthread_mutex_lock(&r->mutex);
+    size_t n = r->row_count;
+    memcpy(rows, r->rows, sizeof(rows));
+    pthread_mutex_unlock(&r->mutex);
     json_t *o = json_object();
     for (size_t i = 0; i < n; i++)
-        json_object_set_new(o, list[i].manager, progress_json(&list[i]));
+        json_object_set_new(o, rows[i].manager, progress_json(&rows[i]));
     return o;
 }
 
@@ -247,8 +379,10 @@ static struct builder_blob *open_blob(struct builder *b, const struct digest *ar
 /* An artifact that is no longer there is no error here: the caller has it built again. */
 static bool pin(struct builder *b, const char *name, const struct digest *artifact, struct err *err)
 {
-    if (store_pin_put(self(b)->engine->store, span_str(name), artifact, err))
+    if (store_pin_put_soon(self(b)->engine->store, span_str(name), artifact, err)) {
+        atomic_store(&self(b)->unsettled, true);
         return true;
+    }
     if (err->code == ERR_NOT_FOUND)
         err_clear(err);
     return false;
@@ -261,6 +395,11 @@ static bool unpin(struct builder *b, const char *name, struct err *err)
         return true;
     }
     return false;
+}
+
+static bool settle(struct builder *b, struct err *err)
+{
+    return !atomic_exchange(&self(b)->unsettled, false) || store_sync(self(b)->engine->store, err);
 }
 
 /* ---- registries ---- */
@@ -299,7 +438,7 @@ void builder_engine_reload(struct builder *b)
     if (e->looking)
         return;
     e->looking = true;
-    uv_queue_work(e->engine->loop, &e->look_up, look_up_work, look_up_done);
+    uv_queue_work(e->loop, &e->look_up, look_up_work, look_up_done);
 }
 
 static json_t *registries(struct builder *b)
@@ -328,26 +467,53 @@ static const struct builder_ops ops = {
     .registries = registries,
     .pin = pin,
     .unpin = unpin,
+    .settle = settle,
 };
 
-struct builder *builder_engine_new(struct engine *e, const struct builder_engine_options *options,
-                                   struct err *err)
+static void on_closed(uv_handle_t *h)
 {
-    /* What an engine makes when first asked is made now: each build has a copy of it. */
-    if (!engine_http(e, err))
-        return NULL;
-    engine_discovery(e);
-    struct err ignored; /* a build that needs a sandbox tells why there is none */
-    engine_sandbox_host(e, &ignored);
+    struct builder_engine *e = container_of((uv_async_t *)h, struct builder_engine, to_api);
+    pthread_mutex_destroy(&e->mutex);
+    pthread_mutex_destroy(&e->lists);
+    pthread_cond_destroy(&e->known);
+    json_decref(e->hosts);
+    free(e);
+}
+
+struct builder *builder_engine_new(uv_loop_t *loop, struct engine *e,
+                                   const struct builder_engine_options *options)
+{
     struct builder_engine *b = MEM_NEW(struct builder_engine);
     b->base.ops = &ops;
     b->engine = e;
     b->o = *options;
+    b->loop = loop;
     b->platform = engine_host_platform(e);
     pthread_mutex_init(&b->mutex, NULL);
+    pthread_mutex_init(&b->lists, NULL);
     pthread_cond_init(&b->known, NULL);
+    uv_async_init(loop, &b->to_api, on_to_api);
+    uv_async_init(e->loop, &b->to_engine, on_to_engine);
+    uv_timer_init(e->loop, &b->look);
+    if (pthread_create(&b->thread, NULL, engine_main, b) != 0) {
+        fprintf(stderr, "strata: cannot start a thread\n");
+        abort();
+    }
     builder_engine_reload(&b->base);
     return &b->base;
+}
+
+static void stop_thread(struct builder_engine *e)
+{
+    pthread_mutex_lock(&e->lists);
+    e->stop = true;
+    pthread_mutex_unlock(&e->lists);
+    uv_async_send(&e->to_engine);
+    pthread_join(e->thread, NULL);
+    /* The engine's loop is the caller's now. */
+    uv_close((uv_handle_t *)&e->to_engine, NULL);
+    uv_close((uv_handle_t *)&e->look, NULL);
+    uv_run(e->engine->loop, UV_RUN_NOWAIT);
 }
 
 void builder_engine_free(struct builder *b)
@@ -356,9 +522,8 @@ void builder_engine_free(struct builder *b)
         return;
     struct builder_engine *e = self(b);
     while (e->looking)
-        uv_run(e->engine->loop, UV_RUN_ONCE);
-    pthread_mutex_destroy(&e->mutex);
-    pthread_cond_destroy(&e->known);
-    json_decref(e->hosts);
-    free(e);
+        uv_run(e->loop, UV_RUN_ONCE);
+    stop_thread(e);
+    on_to_api(&e->to_api);
+    uv_close((uv_handle_t *)&e->to_api, on_closed);
 }

@@ -106,6 +106,12 @@ static void name_worker(struct serve *s)
     snprintf(s->worker, sizeof(s->worker), "%.39s:%d:%.8s", host, (int)getpid(), id);
 }
 
+static bool settle(void *ctx, struct err *err)
+{
+    struct builder *b = ctx;
+    return b->ops->settle(b, err);
+}
+
 static bool start(struct serve *s, struct builder *builder, bool keys, struct err *err)
 {
     const struct serve_options *o = s->o;
@@ -124,6 +130,7 @@ static bool start(struct serve *s, struct builder *builder, bool keys, struct er
     s->db = db_open(s->loop, o->db, &o->queue, err);
     if (!s->db)
         return false;
+    db_before_commit(s->db, settle, builder);
     struct runner_options runner = {
         .jobs = o->settings.jobs, .worker = s->worker, .keep_ms = o->keep_ms, .log = o->log};
     s->runner = runner_new(s->loop, s->db, builder, &runner);

@@ -452,12 +452,16 @@ void call_text(struct call *call, int status, const char *type, struct span text
 
 void call_json(struct call *call, int status, json_t *body)
 {
-    struct call_priv *c = call->priv;
-    c->body = json_dumps(body, JSON_COMPACT);
-    if (!c->body)
-        c->body = mem_dup_str("{}");
-    c->body_len = strlen(c->body);
+    char *text = json_dumps(body, JSON_COMPACT);
     json_decref(body);
+    call_json_text(call, status, text ? text : mem_dup_str("{}"));
+}
+
+void call_json_text(struct call *call, int status, char *body)
+{
+    struct call_priv *c = call->priv;
+    c->body = body;
+    c->body_len = strlen(body);
     call_put_header(call, "cache-control", "no-store");
     answer(c, status, "application/json");
 }

@@ -79,7 +79,8 @@ bool call_query(const struct call *call, const char *name, struct buf *out);
 void call_put_header(struct call *call, const char *name, const char *value);
 
 /* Answers; exactly one of them, once. */
-void call_json(struct call *call, int status, json_t *body); /* takes the reference */
+void call_json(struct call *call, int status, json_t *body);    /* takes the reference */
+void call_json_text(struct call *call, int status, char *body); /* takes it: malloc()ed JSON */
 void call_problem(struct call *call, const struct problem *p);
 void call_text(struct call *call, int status, const char *type, struct span text);
 void call_stream(struct call *call, int status, const char *type, struct call_stream *st);

@@ -216,6 +216,12 @@ static bool unpin(struct builder *b, const char *name, struct err *err)
     return true;
 }
 
+static bool settle(struct builder *b, struct err *err)
+{
+    (void)b, (void)err;
+    return true;
+}
+
 static const struct builder_ops ops = {
     .ready = ready,
     .start = start,
@@ -229,6 +235,7 @@ static const struct builder_ops ops = {
     .registries = registries,
     .pin = pin,
     .unpin = unpin,
+    .settle = settle,
 };
 
 struct builder *double_new(uv_loop_t *loop)
