@@ -7,6 +7,7 @@
 
 #include "resolvers/pip/install.h"
 #include "worker/pip_build/hook_priv.h"
+#include "worker/pip_build/yield.h"
 
 #define VENV_PYTHON "/" PIP_VENV "/bin/python"
 #define TAIL_BYTES  4000 /* of the output, for the error */

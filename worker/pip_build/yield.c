@@ -4,7 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "worker/pip_build/hook_priv.h"
+#include "base/io.h"
+#include "worker/pip_build/yield.h"
 
 static const struct {
     const char *name;
