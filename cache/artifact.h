@@ -7,7 +7,8 @@
  * (containers/storage refuses that). A big segment is a layer of its own;
  * a manager's small ones go into one of BUCKETS by a hash of the package's name, so that where
  * a package goes depends on itself. At most 100 layers: when there would be more, the size at
- * which a segment counts as big doubles until they fit.
+ * which a segment counts as big doubles until they fit. What configuring packages changed in them
+ * is a layer above them.
  *
  * The manifest is an OCI image manifest v1 (canonical JSON) with its config; each layer is
  * annotated with its manager (dev.strata.manager). What we say of an artifact beyond OCI
@@ -28,11 +29,15 @@
 #define LAYER_BUCKETS       8          /* a manager's */
 #define LAYER_BIG_BYTES     (4u << 20) /* a tar this big is a layer of its own */
 
+/* The kind of a part that makes a layer of its own above its manager's others: what it has counts,
+ * where they have the same path. */
+#define PART_CONFIGURED "configured"
+
 /* A segment with what decides where it goes. */
 struct artifact_part {
     const char *manager;
     const char *name; /* of the package */
-    const char *kind;
+    const char *kind; /* PART_CONFIGURED: on top */
     struct segment segment;
 };
 

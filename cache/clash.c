@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clash.c - what several packages bring under one path must be the same.
+/* clash.c - what several packages bring under one path must be the same, but for a part that lies
+ * on top of its manager's others (layer_part_is_top), which may change all they have.
  *
  * Folders merge (of different modes, the later layer's counts, as in any stack of layers).
  * Files are the same when type, mode, owner and bytes are; the index tells all but the bytes,
@@ -161,6 +162,12 @@ static void note_share(struct checker *c, struct owner *o, size_t part)
     *VEC_PUSH(&c->shares[part].v) = o->share;
 }
 
+static bool is_change(const struct checker *c, const struct owner *o, size_t part)
+{
+    const struct artifact_part *below = c->parts[o->part], *p = c->parts[part];
+    return layer_part_is_top(p) && strcmp(below->manager, p->manager) == 0;
+}
+
 static bool check_part(struct checker *c, size_t part, struct err *err)
 {
     const struct segment_index *index = &c->indices[part];
@@ -171,6 +178,10 @@ static bool check_part(struct checker *c, size_t part, struct err *err)
         struct err why = {0};
         if (!o) {
             *at = o = ARENA_NEW(c->arena, struct owner);
+            *o = (struct owner){part, e, 0};
+            continue;
+        }
+        if (is_change(c, o, part)) {
             *o = (struct owner){part, e, 0};
             continue;
         }

@@ -2,13 +2,20 @@
 #include "base/map.h"
 #include "cache/layer_priv.h"
 
-/* Alphabetical by manager: apt first, on which the others stand. Every field that can differ
- * takes part, so that the order given does not matter. */
+bool layer_part_is_top(const struct artifact_part *p)
+{
+    return strcmp(p->kind, PART_CONFIGURED) == 0;
+}
+
+/* Alphabetical by manager: apt first, on which the others stand; what lies on top of a manager's
+ * others is its last. Every field that can differ takes part, so that the order given does not
+ * matter. */
 static int by_place(const void *a, const void *b)
 {
     const struct artifact_part *x = *(const struct artifact_part *const *)a,
                                *y = *(const struct artifact_part *const *)b;
     int c = strcmp(x->manager, y->manager);
+    c = c ? c : layer_part_is_top(x) - layer_part_is_top(y);
     c = c ? c : strcmp(x->name, y->name);
     c = c ? c : strcmp(x->kind, y->kind);
     return c ? c : digest_cmp(&x->segment.blob, &y->segment.blob);
@@ -65,9 +72,12 @@ static void add_layer(struct planner *p, size_t at)
     *VEC_PUSH(&l->parts) = p->parts[at];
 }
 
-/* parts[from, to) of one manager: its buckets, then its big ones. */
+/* parts[from, to) of one manager: its buckets, its big ones, then what lies on top of them. */
 static void plan_manager(struct planner *p, size_t from, size_t to, uint64_t big_bytes)
 {
+    size_t end = to;
+    while (to > from && layer_part_is_top(p->parts[to - 1]))
+        to--;
     for (unsigned bucket = 0; bucket < LAYER_BUCKETS; bucket++) {
         size_t first = p->plan->layers.n;
         for (size_t i = from; i < to; i++) {
@@ -85,6 +95,8 @@ static void plan_manager(struct planner *p, size_t from, size_t to, uint64_t big
     for (size_t i = from; i < to; i++)
         if (is_big(p->parts[i], big_bytes))
             add_layer(p, i);
+    for (size_t i = to; i < end; i++)
+        add_layer(p, i);
 }
 
 static void plan_all(struct planner *p, uint64_t big_bytes)

@@ -26,6 +26,9 @@ struct part_shares {
 bool layer_check_clashes(struct store *s, const struct artifact_part *const *parts, size_t count,
                          struct part_shares *shares, struct err *err);
 
+/* Does it lie above its manager's other parts, and may it change what they have? */
+bool layer_part_is_top(const struct artifact_part *p);
+
 bool layer_plan_make(struct layer_plan *plan, struct store *s, const struct artifact_part *parts,
                      size_t count, struct err *err);
 void layer_plan_release(struct layer_plan *plan);

@@ -23,7 +23,7 @@
 #include "worker/engine.h"
 
 /* Changes whenever the bytes that packing makes change: it is in every key. */
-#define PACKER_VERSION 3
+#define PACKER_VERSION 4
 
 /* How long an answer of the registries counts as the present. */
 #define BUILD_REQUEST_TTL_MS (10 * 60 * 1000)

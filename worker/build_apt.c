@@ -2,24 +2,14 @@
 /* build_apt.c - apt's part of a build: all .debs, then one installation, then its segments.
  *
  * A real installation is one piece of work, so its result is remembered as one: under the digest of
- * the locked packages and of the base's dpkg status. Its segments are remembered by what is in
- * them besides, so that a second installation with one more package compresses only what is new. */
+ * the locked packages and of the base's dpkg status. Its segments are remembered besides: those of
+ * packages by their .deb (build_apt_debs.c), the others by what is in them, so that a second
+ * installation with one more package unpacks and compresses only what is new. */
 #include <fcntl.h>
 
 #include "base/io.h"
-#include "worker/apt_layer/apt_layer.h"
-#include "worker/build_priv.h"
+#include "worker/build_apt_priv.h"
 #include "worker/build_sdist.h"
-
-struct build_apt {
-    struct build_manager *manager;
-    struct apt_layer_job job;
-    struct digest key;
-    size_t debs_missing, segments_open;
-    struct build_unit **units; /* one for each part */
-    bool installing;
-    json_t *memo;
-};
 
 bool build_apt_base(const struct build *b, struct digest *out, struct err *err)
 {
@@ -48,26 +38,6 @@ static bool layer_key(struct build_apt *a, struct err *err)
     return json_canonical_digest(key, &a->key, err);
 }
 
-static struct build_unit *add_unit(struct build_manager *m, const char *name)
-{
-    struct install_unit *unit = ARENA_NEW(m->build->arena, struct install_unit);
-    struct build_unit *u = ARENA_NEW(m->build->arena, struct build_unit);
-    unit->name = arena_str(m->build->arena, span_str(name));
-    unit->kind = strcmp(name, "configured") == 0 ? "configured" : "deb";
-    u->manager = m;
-    u->unit = unit;
-    *VEC_PUSH(&m->build->units) = u;
-    return u;
-}
-
-/* Segments of a part that has this content. */
-static bool segment_there(const struct build *b, const json_t *json, struct segment *out)
-{
-    uint64_t size;
-    return segment_from_json(json, out) && store_has_blob(b->engine->store, &out->blob, &size) &&
-           size == out->size && store_has_blob(b->engine->store, &out->index, NULL);
-}
-
 static bool recall_layer(struct build_apt *a)
 {
     struct build *b = a->manager->build;
@@ -81,11 +51,11 @@ static bool recall_layer(struct build_apt *a)
     json_array_foreach (json_object_get(memo, "parts"), i, row) {
         const char *name = json_get_str(row, "name");
         struct segment segment;
-        if (!name || !segment_there(b, json_object_get(row, "segment"), &segment)) {
+        if (!name || !build_apt_segment_there(b, json_object_get(row, "segment"), &segment)) {
             b->units.n = before;
             return false;
         }
-        add_unit(a->manager, name)->segment = segment;
+        build_apt_add_unit(a->manager, name)->segment = segment;
     }
     json_array_extend(b->result.warnings, json_object_get(memo, "notes"));
     a->manager->progress.units = a->manager->progress.units_ready = b->units.n - before;
@@ -98,7 +68,7 @@ static void remember_layer(struct build_apt *a)
     AUTO_JSON json_t *memo = json_object(), *parts = json_array();
     AUTO_BUF struct buf text = BUF(32u << 20);
     struct err ignored;
-    for (size_t i = 0; i < a->job.part_count; i++) {
+    for (size_t i = 0; i < a->unit_count; i++) {
         json_t *row = json_object();
         json_put_str(row, "name", a->units[i]->unit->name);
         json_object_set_new(row, "segment", segment_json(&a->units[i]->segment));
@@ -138,6 +108,12 @@ static void apt_over(struct build_apt *a)
     build_settle(b);
 }
 
+void build_apt_check_over(struct build_apt *a)
+{
+    if (a->installed && a->segments_open == 0 && a->debs_open == 0)
+        apt_over(a);
+}
+
 static void on_part(struct segment_job *job)
 {
     struct build_unit *u = job->ctx;
@@ -153,8 +129,8 @@ static void on_part(struct segment_job *job)
     if (!job->err.code && json_canonical(json, &text, &ignored))
         store_memo_put(b->engine->store, "apt-part", &u->key, buf_span(&text));
     u->manager->progress.units_ready++;
-    if (--a->segments_open == 0)
-        apt_over(a);
+    a->segments_open--;
+    build_apt_check_over(a);
 }
 
 /* A part by its content: every field of every entry, and a hash of the bytes. */
@@ -188,7 +164,7 @@ static bool recall_part(const struct build *b, struct build_unit *u)
     if (!store_memo_get(b->engine->store, "apt-part", &u->key, &text, NULL))
         return false;
     AUTO_JSON json_t *json = json_parse(buf_span(&text), &ignored);
-    return json && segment_there(b, json, &u->segment);
+    return json && build_apt_segment_there(b, json, &u->segment);
 }
 
 struct keying {
@@ -227,22 +203,24 @@ static void key_done(struct pool_task *t)
         a->segments_open++;
         segment_build(&u->job);
     }
-    if (--a->segments_open == 0)
-        apt_over(a);
+    a->segments_open--;
+    build_apt_check_over(a);
 }
 
 static void on_installed(struct apt_layer_job *job)
 {
     struct build_apt *a = job->ctx;
     struct build *b = a->manager->build;
+    a->installed = true;
     if (job->err.code || b->failed) {
-        apt_over(a);
+        build_apt_check_over(a);
         return;
     }
-    a->units = arena_array(b->arena, job->part_count + 1, sizeof(struct build_unit *));
+    a->units = arena_array(b->arena, job->part_count + a->deb_count + 1, sizeof(*a->units));
     for (size_t i = 0; i < job->part_count; i++)
-        a->units[i] = add_unit(a->manager, job->parts[i].name);
-    a->manager->progress.units = job->part_count;
+        a->units[a->unit_count++] = build_apt_add_unit(a->manager, job->parts[i].name);
+    build_apt_add_debs(a);
+    a->manager->progress.units = a->unit_count;
     struct keying *k = ARENA_NEW(b->arena, struct keying);
     *k = (struct keying){.task = {.work = key_work, .done = key_done}, .apt = a};
     pool_submit(b->engine->pool, &k->task, INT64_MAX);
@@ -257,26 +235,27 @@ static void on_line(struct apt_layer_job *job, const char *text)
     log_line(a->manager->build->engine->log, LOG_DEBUG, "dpkg: %s", text);
 }
 
-static void install(struct build_apt *a)
+void build_apt_install(struct build_apt *a)
 {
     struct build *b = a->manager->build;
     const json_t *removed = json_object_get(a->manager->part, "removed");
     struct err err = {0};
-    size_t i, n = a->manager->sources.n;
+    size_t i;
     json_t *v;
     const struct sandbox_host *host = engine_sandbox_host(b->engine, &err);
     if (!host) {
         build_fail(b, &err, a->manager, NULL, PHASE_INSTALL);
         return;
     }
-    struct apt_deb *debs = arena_array(b->arena, n + 1, sizeof(*debs));
-    for (i = 0; i < n; i++) {
-        const struct build_source *s = a->manager->sources.v[i].value;
+    struct apt_deb *debs = arena_array(b->arena, a->deb_count + 1, sizeof(*debs));
+    for (i = 0; i < a->deb_count; i++) {
+        const struct build_source *s = a->debs[i].source;
         debs[i] = (struct apt_deb){
-            json_get_str(s->package, "name"),
-            json_get_str(s->package, "version"),
-            json_get_str(s->package, "arch"),
-            s->fetch.blob,
+            .name = json_get_str(s->package, "name"),
+            .version = json_get_str(s->package, "version"),
+            .arch = json_get_str(s->package, "arch"),
+            .blob = s->fetch.blob,
+            .tree = a->debs[i].tree,
         };
     }
     const char **names = arena_array(b->arena, json_array_size(removed) + 1, sizeof(*names));
@@ -289,7 +268,7 @@ static void install(struct build_apt *a)
         .host = host,
         .log = b->engine->log,
         .debs = debs,
-        .deb_count = n,
+        .deb_count = a->deb_count,
         .removed = names,
         .removed_count = json_array_size(removed),
         .source_date_epoch = b->request->source_date_epoch,
@@ -301,13 +280,6 @@ static void install(struct build_apt *a)
     b->open++;
     build_set_phase(a->manager, PHASE_INSTALL);
     apt_layer_start(&a->job);
-}
-
-void build_apt_source_ready(struct build_source *s)
-{
-    struct build_apt *a = s->manager->apt;
-    if (a && --a->debs_missing == 0)
-        install(a);
 }
 
 static bool same_base(const struct build *b, const json_t *part, struct err *err)
@@ -352,21 +324,24 @@ bool build_apt_start(struct build_manager *m, struct err *err)
     if (b->apt_ready)
         return true;
     b->missing++;
-    a->debs_missing = 1;
-    json_array_foreach (json_object_get(m->part, "packages"), i, package) {
+    a->merged = apt_base_merged("/");
+    const json_t *packages = json_object_get(m->part, "packages");
+    a->debs = arena_array(b->arena, json_array_size(packages) + 1, sizeof(*a->debs));
+    json_array_foreach (packages, i, package) {
         struct build_source *s = build_source_of(m, package, deb_url(b, package));
         if (s->users++ == 0)
-            a->debs_missing++;
+            a->debs[a->deb_count++] = (struct build_deb){.apt = a, .source = s};
     }
-    for (i = 0; i < m->sources.n; i++) {
-        struct build_source *s = m->sources.v[i].value;
+    a->debs_missing = a->deb_count + 1;
+    for (i = 0; i < a->deb_count; i++) {
+        struct build_source *s = a->debs[i].source;
         if (s->state == SOURCE_READY)
-            a->debs_missing--;
+            build_apt_source_ready(s);
         else
             build_source_start(s);
     }
     if (--a->debs_missing == 0)
-        install(a);
+        build_apt_install(a);
     return true;
 }
 
@@ -374,4 +349,6 @@ void build_apt_cancel(struct build_manager *m)
 {
     if (m->apt && m->apt->installing && !m->apt->job.part_count)
         apt_layer_cancel(&m->apt->job);
+    if (m->apt)
+        build_apt_cancel_debs(m->apt);
 }

@@ -439,6 +439,7 @@ void build_free_install(struct build *b)
             json_decref(s->package);
             free(s->url);
         }
+        build_apt_free(m);
         map_release(&m->sources);
         for (size_t k = 0; k < m->units.list.n; k++)
             json_decref(m->units.list.v[k].key);

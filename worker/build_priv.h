@@ -113,6 +113,7 @@ void build_free_install(struct build *b);
 bool build_apt_start(struct build_manager *m, struct err *err);
 void build_apt_source_ready(struct build_source *s);
 void build_apt_cancel(struct build_manager *m);
+void build_apt_free(struct build_manager *m);
 /* What is installed in the base: part of what such a lock answers to. */
 bool build_apt_base(const struct build *b, struct digest *out, struct err *err);
 

@@ -15,11 +15,16 @@ enum {
     BLOCK = 512,
     AT_NAME = 0,
     AT_MODE = 100,
+    AT_UID = 108,
+    AT_GID = 116,
     AT_SIZE = 124,
+    AT_MTIME = 136,
     AT_CHECKSUM = 148,
     AT_TYPE = 156,
     AT_LINK = 157,
     AT_MAGIC = 257,
+    AT_UNAME = 265,
+    AT_GNAME = 297,
     AT_PREFIX = 345,
     MAX_PAX_BYTES = 1 << 20,
 };
@@ -159,6 +164,20 @@ static enum tar_type type_of(char flag, bool slash)
     }
 }
 
+/* Owner and time, as the header itself has them. */
+static void read_owner(const char *block, struct tar_entry *e)
+{
+    uint64_t mtime;
+    e->mtime = number(block, AT_MTIME, 12, &mtime) && mtime <= INT64_MAX ? (int64_t)mtime : 0;
+    if (!number(block, AT_UID, 8, &e->uid))
+        e->uid = 0;
+    if (!number(block, AT_GID, 8, &e->gid))
+        e->gid = 0;
+    bool has_names = memcmp(block + AT_MAGIC, "ustar", 5) == 0;
+    e->uname = has_names ? field(block, AT_UNAME, 32) : SPAN("");
+    e->gname = has_names ? field(block, AT_GNAME, 32) : SPAN("");
+}
+
 static bool finish(struct tar *t, const char *block, const struct extended *x, struct tar_entry *e,
                    struct err *err)
 {
@@ -174,6 +193,7 @@ static bool finish(struct tar *t, const char *block, const struct extended *x, s
     if (!number(block, AT_MODE, 8, &mode))
         mode = 0; /* as node-tar, which takes what it cannot read as not told */
     e->mode = (uint32_t)(mode & 07777);
+    read_owner(block, e);
     while (span_ends(path, SPAN("/")) && path.len > 1)
         path.len--;
     if (e->type == TAR_DIR && e->data.len)

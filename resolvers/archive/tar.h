@@ -30,6 +30,10 @@ struct tar_entry {
     struct span path; /* trailing '/' removed */
     enum tar_type type;
     uint32_t mode; /* permission bits, setuid and the like included */
+    /* What the header says; 0 or empty where it says nothing that can be read. */
+    uint64_t uid, gid;
+    int64_t mtime; /* seconds */
+    struct span uname, gname;
     struct span target;
     struct span data;
 };

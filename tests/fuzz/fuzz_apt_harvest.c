@@ -22,7 +22,7 @@ static void check_split(struct span all, size_t count)
 {
     struct apt_layer_job job = {0};
     struct err err = {0};
-    check(apt_split(&job, all, &err));
+    check(apt_split(&job, NULL, all, &err));
     size_t entries = 0;
     for (size_t i = 0; i < job.part_count; i++)
         entries += job.parts[i].plan.entries.n;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* apt_layer.h - locked .debs become segments of a real installation.
  *
- * dpkg itself unpacks and configures them, in the sandbox, over the base: maintainer scripts,
- * triggers, alternatives, conffiles, diversions and the dpkg database are the real ones. No service
- * is started (policy-rc.d says 101), no question is asked. What was written is harvested from the
- * overlay's upper folder in one stream, with what would differ from run to run left out or
- * normalised (docs/determinism.md), and is split by dpkg's own lists into one segment per package
- * and one for what configuring changed.
+ * Packages whose files meet nothing are laid below the overlay as folders that were unpacked once
+ * (native.h); dpkg unpacks the others, and configures all of them, in the sandbox, over the base:
+ * maintainer scripts, triggers, alternatives, conffiles, diversions and the dpkg database are the
+ * real ones. No service is started (policy-rc.d says 101), no question is asked. What was written
+ * is harvested from the overlay's upper folder in one stream, with what would differ from run to
+ * run left out or normalised (docs/determinism.md), and is split by dpkg's own lists into one
+ * segment per package that dpkg unpacked and one, `configured`, for what configuring changed, which
+ * lies above all others. The segments of the rest are the caller's (deb_tree_plan).
  *
  * Ownership: the job and what it points to are the caller's and live until done() returned; the
  *            plans are the caller's to release then. apt_layer_release frees the rest.
@@ -18,11 +20,14 @@
 
 #include "base/pool.h"
 #include "cache/segment.h"
+#include "worker/apt_layer/deb_tree.h"
 #include "worker/sandbox/sandbox.h"
 
 struct apt_deb {
     const char *name, *version, *arch;
     struct digest blob;
+    struct deb_tree *tree; /* NULL: dpkg is to unpack it */
+    bool native;           /* result: its folder was laid below, and dpkg unpacked nothing of it */
 };
 
 struct apt_layer_part {
@@ -36,7 +41,7 @@ struct apt_layer_job {
     struct store *store;
     const struct sandbox_host *host;
     const struct log *log;
-    const struct apt_deb *debs;
+    struct apt_deb *debs;
     size_t deb_count;
     const char *const *removed; /* names of packages that have to go */
     size_t removed_count;

@@ -15,17 +15,31 @@
 #define FOLDERS    "sandboxes" /* below the state folder */
 #define TAIL_BYTES 2000        /* of dpkg's output, for the error */
 
-/* Unpacks and configures until all is there. A package whose Pre-Depends are not configured yet is
- * refused by dpkg, so what is left is tried again after each round; a round that gets nothing done
- * ends it. LIST has "FILE NAME VERSION" lines. */
+/* Tells dpkg of the packages that lie below the overlay, then unpacks the others and configures
+ * until all is there. A package whose Pre-Depends are not configured yet is refused by dpkg, so
+ * what is left is tried again after each round; a round that changes nothing ends it. LIST has
+ * "FILE NAME VERSION" lines. */
 static const char script[] =
     "set -u\n"
     "cd /build\n"
     "options='--force-unsafe-io --force-confdef --force-confold --abort-after=99999'\n"
     "if [ -s removed ]; then dpkg $options --force-depends --remove $(cat removed) || exit 1; fi\n"
+    "if [ -s native/status ]; then\n"
+    "    while read -r mode uid gid path; do\n"
+    "        chown \"$uid:$gid\" \"/$path\" && chmod \"$mode\" \"/$path\" || exit 1\n"
+    "    done < native/modes\n"
+    "    while read -r name package; do\n"
+    "        echo \"$package\" >> \"/var/lib/dpkg/triggers/$name\" || exit 1\n"
+    "    done < native/named\n"
+    "    if [ -s native/interests ]; then\n"
+    "        cat native/interests >> /var/lib/dpkg/triggers/File || exit 1\n"
+    "    fi\n"
+    "    cat native/pending >> /var/lib/dpkg/triggers/Unincorp || exit 1\n"
+    "    cat native/status >> /var/lib/dpkg/status || exit 1\n"
+    "fi\n"
     "line='\n'\n"
+    "states() { dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n'; }\n"
     "missing() {\n"
-    "    there=$(dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n')\n"
     "    while read -r file name version; do\n"
     "        case \"$line$there$line\" in\n"
     "        *\"$line$name $version installed$line\"*) ;;\n"
@@ -33,14 +47,15 @@ static const char script[] =
     "        esac\n"
     "    done < list\n"
     "}\n"
+    "there=$(states)\n"
     "todo=$(missing)\n"
     "while [ -n \"$todo\" ]; do\n"
+    "    before=$there\n"
     "    dpkg $options --unpack $todo\n"
     "    dpkg $options --configure -a\n"
-    "    status=$?\n"
-    "    left=$(missing)\n"
-    "    if [ \"$left\" = \"$todo\" ]; then exit 1; fi\n"
-    "    todo=$left\n"
+    "    there=$(states)\n"
+    "    todo=$(missing)\n"
+    "    if [ \"$there\" = \"$before\" ]; then exit 1; fi\n"
     "done\n"
     "dpkg $options --configure -a || exit 1\n"
     "audit=$(dpkg --audit)\n"
@@ -55,6 +70,7 @@ struct install {
     struct io_map map;
     struct sandbox *sandbox;
     struct buf list, removed, tail;
+    struct apt_native native;
     struct pool_task task;
     uv_timer_t timer;
     bool cancelled, prepared;
@@ -152,14 +168,38 @@ static bool link_deb(struct install *i, size_t number, struct err *err)
     return true;
 }
 
+static const char *base_root(const struct apt_layer_job *job)
+{
+    return job->base_count ? job->base_dirs[job->base_count - 1] : "/";
+}
+
+static bool plan_native(struct install *i, struct err *err)
+{
+    struct apt_layer_job *job = i->job;
+    struct deb_tree **trees = arena_array(i->arena, job->deb_count + 1, sizeof(struct deb_tree *));
+    for (size_t k = 0; k < job->deb_count; k++)
+        trees[k] = job->debs[k].tree;
+    if (!apt_native_plan(trees, job->deb_count, base_root(job), &i->native, err))
+        return false;
+    for (size_t k = 0; k < job->deb_count; k++) {
+        job->debs[k].native = i->native.chosen[k];
+        if (job->debs[k].native && (!span_eq_str(trees[k]->package, job->debs[k].name) ||
+                                    !span_eq_str(trees[k]->version, job->debs[k].version)))
+            return err_set(err, ERR_BAD_ARCHIVE, "%s %s: the package itself says it is %.*s %.*s",
+                           job->debs[k].name, job->debs[k].version, SPAN_ARG(trees[k]->package),
+                           SPAN_ARG(trees[k]->version));
+    }
+    return true;
+}
+
 static bool prepare(struct install *i, struct err *err)
 {
     i->list = BUF(8u << 20);
     i->removed = BUF(1u << 20);
-    if (!make_folder(i, err))
+    if (!make_folder(i, err) || !plan_native(i, err))
         return false;
     for (size_t k = 0; k < i->job->deb_count; k++)
-        if (!link_deb(i, k, err))
+        if (!i->job->debs[k].native && !link_deb(i, k, err))
             return false;
     for (size_t k = 0; k < i->job->removed_count; k++) {
         if (!plain_name(i->job->removed[k]))
@@ -206,7 +246,7 @@ static void split_work(struct pool_task *t)
 {
     struct install *i = container_of(t, struct install, task);
     if (io_map_fd(i->harvest_fd, &i->map, &i->err))
-        apt_split(i->job, i->map.bytes, &i->err);
+        apt_split(i->job, &i->native, i->map.bytes, &i->err);
     remove_folder(i);
 }
 
@@ -285,6 +325,11 @@ static bool run(struct install *i, struct err *err)
         {"/build/install.sh", span_of(script, sizeof(script) - 1), 0755},
         {"/build/list", buf_span(&i->list), 0644},
         {"/build/removed", buf_span(&i->removed), 0644},
+        {"/build/native/status", buf_span(&i->native.status), 0644},
+        {"/build/native/interests", buf_span(&i->native.interests), 0644},
+        {"/build/native/named", buf_span(&i->native.named), 0644},
+        {"/build/native/pending", buf_span(&i->native.pending), 0644},
+        {"/build/native/modes", buf_span(&i->native.modes), 0644},
         {"/usr/sbin/policy-rc.d", span_of(policy, sizeof(policy) - 1), 0755},
     };
     /* Without this mark man-db's trigger leaves its cache alone, which no layer keeps. */
@@ -311,6 +356,8 @@ static bool run(struct install *i, struct err *err)
         .host = i->job->host,
         .loop = i->job->loop,
         .role = SANDBOX_INSTALL,
+        .lower_dirs = i->native.folders,
+        .lower_count = i->native.chosen_count,
         .base_dirs = i->job->base_dirs,
         .base_count = i->job->base_count,
         .upper_dir = i->folder,
@@ -402,6 +449,7 @@ void apt_layer_release(struct apt_layer_job *job)
     buf_release(&i->list);
     buf_release(&i->removed);
     buf_release(&i->tail);
+    apt_native_release(&i->native);
     arena_free(i->arena);
     free(i);
     job->state = NULL;

@@ -5,9 +5,12 @@
 
 #include "base/io.h"
 #include "worker/apt_layer/apt_layer.h"
+#include "worker/apt_layer/native.h"
 
-/* Splits a harvest by dpkg's lists. The plans point into `stream`. */
-bool apt_split(struct apt_layer_job *job, struct span stream, struct err *err);
+/* Splits a harvest by dpkg's lists. The plans point into `stream`. What packages that dpkg did
+ * not unpack (`native`; NULL: none) brought, and nobody changed, is no part of it. */
+bool apt_split(struct apt_layer_job *job, const struct apt_native *native, struct span stream,
+               struct err *err);
 
 /* What is left out of a harvest, NULL-terminated: see docs/determinism.md. */
 extern const char *const apt_left_out[];

@@ -9,6 +9,8 @@
 #define INFO    "var/lib/dpkg/info/"
 #define DPKG_DB "var/lib/dpkg/"
 
+static const char configured[] = "configured"; /* the part of what belongs to no package */
+
 const char *const apt_left_out[] = {
     /* Put there for the run. */
     "usr/sbin/policy-rc.d",
@@ -64,9 +66,12 @@ const char *const apt_left_out[] = {
 struct splitter {
     struct apt_layer_job *job;
     struct arena *arena;
-    struct map owners;  /* path -> name of the package */
-    struct map parts;   /* name -> struct part */
-    struct map folders; /* path -> struct harvest_entry, of the upper */
+    unsigned merged;                 /* of the base: deb_tree.h */
+    struct map owners;               /* path -> name of the package */
+    struct map parts;                /* name -> struct part */
+    struct map folders;              /* path -> struct harvest_entry, of the upper */
+    const struct apt_native *native; /* or NULL */
+    struct map configured; /* conffiles of native packages that dpkg put in their places */
 };
 
 struct part {
@@ -74,18 +79,6 @@ struct part {
     struct segment_plan plan;
     struct map folders; /* which are in it already */
 };
-
-/* dpkg's lists name paths as packages have them; on a merged system /lib is /usr/lib. */
-static struct span real_path(struct arena *a, struct span path)
-{
-    static const struct span merged[] = {SPAN_INIT("bin/"),   SPAN_INIT("sbin/"),
-                                         SPAN_INIT("lib/"),   SPAN_INIT("lib64/"),
-                                         SPAN_INIT("lib32/"), SPAN_INIT("libx32/")};
-    for (size_t i = 0; i < COUNT(merged); i++)
-        if (span_starts(path, merged[i]))
-            return span_str(arena_printf(a, "usr/%.*s", SPAN_ARG(path)));
-    return path;
-}
 
 /* "var/lib/dpkg/info/NAME[:ARCH].SUFFIX": the package it is about. */
 static bool info_owner(struct span path, struct span *package, struct span *suffix)
@@ -106,10 +99,15 @@ static void learn_list(struct splitter *s, struct span package, struct span list
     struct span line;
     while (span_next_line(&list, &line))
         if (line.len > 2 && line.ptr[0] == '/') {
-            struct span path = real_path(s->arena, span_skip(line, 1));
+            struct span path = deb_real_path(s->arena, span_skip(line, 1), s->merged);
             if (!map_has(&s->owners, path))
                 map_put(&s->owners, path, arena_str(s->arena, package));
         }
+}
+
+static bool is_native(const struct splitter *s, struct span package)
+{
+    return s->native && map_has(&s->native->names, package);
 }
 
 static struct part *part_of(struct splitter *s, const char *name)
@@ -202,14 +200,35 @@ static const char *owner_of(struct splitter *s, const struct harvest_entry *e)
     if (e->head.type == ENTRY_WHITEOUT || e->head.type == ENTRY_DIR)
         return NULL;
     if (info_owner(e->path, &package, &suffix))
-        return arena_str(s->arena, package);
+        return is_native(s, package) ? NULL : arena_str(s->arena, package);
     return map_get(&s->owners, e->path);
+}
+
+/* dpkg moves the configuration files of native packages to their places, where the package's
+ * segment has them already. */
+static bool is_moved_conffile(struct splitter *s, const struct harvest_entry *e)
+{
+    static const struct span new = SPAN_INIT(".dpkg-new");
+    if (!s->native)
+        return false;
+    if (e->head.type == ENTRY_WHITEOUT)
+        return span_ends(e->path, new) &&
+               map_has(&s->native->conffiles, span_slice(e->path, 0, e->path.len - new.len));
+    const struct deb_node *n = map_get(&s->native->conffiles, e->path);
+    if (!n)
+        return false;
+    map_put(&s->configured, n->path, NULL);
+    struct digest now = digest_of(e->content);
+    return e->head.type == ENTRY_FILE && e->head.mode == n->mode && e->head.uid == n->uid &&
+           e->head.gid == n->gid && e->capability.len == 0 && digest_eq(&now, &n->sha256);
 }
 
 static void split_entry(struct splitter *s, const struct harvest_entry *e)
 {
-    static const char configured[] = "configured";
-    const char *owner = owner_of(s, e);
+    const char *owner;
+    if (is_moved_conffile(s, e))
+        return;
+    owner = owner_of(s, e);
     /* A hard link lives with its target. */
     if (e->head.type == ENTRY_HARDLINK) {
         const char *of_target = map_get(&s->owners, e->target);
@@ -231,6 +250,17 @@ static void split_entry(struct splitter *s, const struct harvest_entry *e)
     }
 }
 
+/* One that was removed again is to be removed from the package's segment. */
+static void hide_missing_conffiles(struct splitter *s)
+{
+    for (size_t i = 0; s->native && i < s->native->conffiles.n; i++) {
+        struct span path = s->native->conffiles.v[i].key;
+        struct harvest_entry gone = {.path = path, .head.type = ENTRY_WHITEOUT};
+        if (!map_has(&s->configured, path))
+            split_entry(s, &gone);
+    }
+}
+
 /* First what belongs to whom, and the folders; all entries are looked at twice. */
 static bool learn(struct splitter *s, struct span stream, struct err *err)
 {
@@ -242,7 +272,8 @@ static bool learn(struct splitter *s, struct span stream, struct err *err)
             struct harvest_entry *copy = ARENA_NEW(s->arena, struct harvest_entry);
             *copy = e;
             map_put(&s->folders, e.path, copy);
-        } else if (info_owner(e.path, &package, &suffix) && span_eq(suffix, SPAN("list"))) {
+        } else if (info_owner(e.path, &package, &suffix) && span_eq(suffix, SPAN("list")) &&
+                   !is_native(s, package)) {
             learn_list(s, package, e.content);
         }
     }
@@ -270,7 +301,7 @@ static void note_secrets(struct apt_layer_job *job, struct span path)
 static int by_name(const void *a, const void *b)
 {
     const struct apt_layer_part *x = a, *y = b;
-    bool last_x = strcmp(x->name, "configured") == 0, last_y = strcmp(y->name, "configured") == 0;
+    bool last_x = strcmp(x->name, configured) == 0, last_y = strcmp(y->name, configured) == 0;
     return last_x != last_y ? last_x - last_y : strcmp(x->name, y->name);
 }
 
@@ -287,9 +318,11 @@ static void hand_over(struct splitter *s)
         qsort(job->parts, job->part_count, sizeof(*job->parts), by_name);
 }
 
-bool apt_split(struct apt_layer_job *job, struct span stream, struct err *err)
+bool apt_split(struct apt_layer_job *job, const struct apt_native *native, struct span stream,
+               struct err *err)
 {
-    struct splitter s = {.job = job, .arena = arena_new()};
+    struct splitter s = {.job = job, .native = native, .arena = arena_new()};
+    s.merged = apt_base_merged(job->base_count ? job->base_dirs[job->base_count - 1] : "/");
     struct harvest_entry e;
     struct span rest = stream;
     bool ok = learn(&s, stream, err);
@@ -298,6 +331,8 @@ bool apt_split(struct apt_layer_job *job, struct span stream, struct err *err)
         note_secrets(job, e.path);
     }
     ok = ok && err->code == ERR_NONE;
+    if (ok)
+        hide_missing_conffiles(&s);
     for (size_t i = 0; i < s.parts.n; i++) {
         struct part *p = s.parts.v[i].value;
         map_release(&p->folders);
@@ -309,6 +344,7 @@ bool apt_split(struct apt_layer_job *job, struct span stream, struct err *err)
     map_release(&s.owners);
     map_release(&s.parts);
     map_release(&s.folders);
+    map_release(&s.configured);
     arena_free(s.arena);
     return ok;
 }

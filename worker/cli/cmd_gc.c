@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/map.h"
 #include "cache/gc.h"
+#include "worker/apt_layer/deb_tree.h"
 #include "worker/cli/cli.h"
 #include "worker/mount/layer_dir.h"
 
@@ -134,7 +135,8 @@ static int gc_run(struct cli *c)
     else if (grace && !parse_age(grace, &options.grace_ms))
         status = cli_usage(c, "--grace %s: a number with s, m, h, d or w", grace);
     else if (!cli_engine(c, &err) || !store_gc(c->engine.store, &options, &report, &err) ||
-             (!options.dry_run && !sweep_dirs(c, &kept, &removed_dirs, &err)))
+             (!options.dry_run && (!sweep_dirs(c, &kept, &removed_dirs, &err) ||
+                                   !deb_trees_sweep(c->engine.store, &err))))
         status = cli_fail(c, &err);
     else if (c->json) {
         AUTO_JSON json_t *out = report_json(&report, removed_dirs, options.dry_run);

@@ -89,7 +89,7 @@ static bool split(struct apt_layer_job *job, struct buf *stream, const struct ro
     *job = (struct apt_layer_job){0};
     for (size_t i = 0; i < n; i++)
         add(stream, &list[i]);
-    return apt_split(job, buf_span(stream), err);
+    return apt_split(job, NULL, buf_span(stream), err);
 }
 
 START_TEST(files_go_to_the_package_that_lists_them)
@@ -222,7 +222,7 @@ START_TEST(a_damaged_stream_gives_no_parts)
     for (size_t i = 0; i < COUNT(rows); i++)
         add(&stream, &rows[i]);
     for (size_t n = 1; n < stream.len; n += 13) {
-        bool ok = apt_split(&job, span_slice(buf_span(&stream), 0, n), &err);
+        bool ok = apt_split(&job, NULL, span_slice(buf_span(&stream), 0, n), &err);
         ck_assert(ok || (err.code == ERR_CORRUPT && job.part_count == 0));
         apt_layer_release(&job);
     }
