@@ -554,7 +554,7 @@ static void take_options(struct http_client *c, const struct http_options *o)
     struct http_options *to = &c->options;
     *to = *o;
     to->user_agent = mem_dup_str(o->user_agent ? o->user_agent : "strata");
-    to->extra_ca_file = NULL;
+    to->ca_file = to->extra_ca_file = NULL;
     to->attempts = o->attempts > 0 ? o->attempts : 5;
     to->max_http1_per_host = o->max_http1_per_host > 0 ? o->max_http1_per_host : 6;
     to->max_active = o->max_active > 0 ? o->max_active : 256;
@@ -592,7 +592,7 @@ struct http_client *http_client_new(uv_loop_t *loop, const struct http_options *
     take_options(c, options);
     if (getrandom(&c->random, sizeof(c->random), 0) < 0)
         c->random = uv_hrtime();
-    c->tls = http_tls_new(options->extra_ca_file);
+    c->tls = http_tls_new(options->ca_file, options->extra_ca_file);
     c->multi = curl_multi_init();
     c->share = curl_share_init();
     if (!c->multi || !c->share)

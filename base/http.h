@@ -48,6 +48,7 @@ struct http_options {
     int64_t stall_timeout_ms;   /* no byte for so long fails the attempt; 0: 20 s */
     int64_t backoff_first_ms;   /* 0: 200; doubles each time, up to 10 s */
     int64_t retry_after_max_ms; /* a server that asks for more is given up on; 0: 60 s */
+    const char *ca_file;        /* trusted instead of what the environment says; may be NULL */
     const char *extra_ca_file;  /* trusted besides the others (NODE_EXTRA_CA_CERTS); may be NULL */
     /* Writes the value of an Authorization header for this URL into out, or returns false.
      * Asked anew at each redirect. A URL's own user:password goes before it. */

@@ -135,7 +135,7 @@ size_t http_on_body(char *at, size_t size, size_t count, void *ctx);
 void http_answer_clear(struct http_answer *a);
 
 /* http_tls.c */
-struct http_tls *http_tls_new(const char *extra_ca_file);
+struct http_tls *http_tls_new(const char *ca_file, const char *extra_ca_file);
 void http_tls_setup(struct http_tls *t, CURL *easy);
 const char *http_tls_problem(const struct http_tls *t); /* "": none; else why CAs are missing */
 struct x509_store_st *http_tls_store(const struct http_tls *t); /* OpenSSL's, for tests */

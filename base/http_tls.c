@@ -163,7 +163,7 @@ static void add_path(struct http_tls *t, const char *path, const char *named_by)
 }
 
 /* What the variables name, and nothing else; without them, what libcurl was built for. */
-static void add_trusted(struct http_tls *t, const char *extra_ca_file)
+static void add_environment(struct http_tls *t)
 {
     static const char *const files[] = {"CURL_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"};
     const char *dir = getenv("SSL_CERT_DIR"), *file = NULL;
@@ -184,11 +184,19 @@ static void add_trusted(struct http_tls *t, const char *extra_ca_file)
         if (!v->cainfo && !v->capath)
             add_path(t, X509_get_default_cert_file(), "OpenSSL's default");
     }
+}
+
+static void add_trusted(struct http_tls *t, const char *ca_file, const char *extra_ca_file)
+{
+    if (ca_file && *ca_file)
+        add_path(t, ca_file, "the CA file that the package client is set up with");
+    else
+        add_environment(t);
     if (extra_ca_file && *extra_ca_file)
         add_path(t, extra_ca_file, "the additional CA file");
 }
 
-struct http_tls *http_tls_new(const char *extra_ca_file)
+struct http_tls *http_tls_new(const char *ca_file, const char *extra_ca_file)
 {
     struct http_tls *t = MEM_NEW(struct http_tls);
     t->der = BUF(BUNDLE_MAX_BYTES);
@@ -203,7 +211,7 @@ struct http_tls *http_tls_new(const char *extra_ca_file)
     X509_LOOKUP_set_method_data(lookup, t);
     /* As curl sets it up: an intermediate that is trusted ends the chain. */
     X509_STORE_set_flags(t->store, X509_V_FLAG_TRUSTED_FIRST | X509_V_FLAG_PARTIAL_CHAIN);
-    add_trusted(t, extra_ca_file);
+    add_trusted(t, ca_file, extra_ca_file);
     return t;
 }
 

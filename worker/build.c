@@ -442,7 +442,9 @@ static bool open_registry(struct build_manager *m, struct err *err)
     struct build *b = m->build;
     struct engine *e = b->engine;
     const struct registry *registry = discovery_registry(engine_discovery(e), m->ops->manager, err);
-    struct http_client *http = registry ? engine_http(e, err) : NULL;
+    const json_t *details = discovery_details(engine_discovery(e), m->ops->manager);
+    struct http_client *http =
+        registry ? engine_http(e, json_get_str(details, "ca_file"), err) : NULL;
     if (!http)
         return false;
     struct registry_options options = {

@@ -27,7 +27,9 @@ static void settle(struct engine *e)
 void engine_close(struct engine *e)
 {
     settle(e);
-    http_client_free(TAKE(e->http));
+    for (size_t i = 0; i < e->http.n; i++)
+        http_client_free(e->http.v[i].value);
+    map_release(&e->http);
     pool_close(TAKE(e->pool));
     packer_free(TAKE(e->packer));
     discovery_free(TAKE(e->discovery));
@@ -53,21 +55,25 @@ static struct engine *keeper_of(struct engine *e)
     return e->owner ? e->owner : e;
 }
 
-struct http_client *engine_http(struct engine *e, struct err *err)
+struct http_client *engine_http(struct engine *e, const char *ca_file, struct err *err)
 {
-    e = keeper_of(e);
-    if (!e->http) {
-        struct http_options options = {
-            .log = e->log,
-            .user_agent = "strata/" STRATA_VERSION,
-            .offline = e->options.offline,
-            .extra_ca_file = getenv("NODE_EXTRA_CA_CERTS"),
-            .credentials = credentials_lookup,
-            .credentials_ctx = discovery_credentials(engine_discovery(e)),
-        };
-        e->http = http_client_new(e->loop, &options, err);
-    }
-    return e->http;
+    struct http_client *http = map_get(&e->http, span_str(ca_file));
+    if (http)
+        return http;
+    struct http_options options = {
+        .log = e->log,
+        .user_agent = "strata/" STRATA_VERSION,
+        .offline = e->options.offline,
+        .ca_file = ca_file,
+        .extra_ca_file = getenv("NODE_EXTRA_CA_CERTS"),
+        .credentials = credentials_lookup,
+        .credentials_ctx = discovery_credentials(engine_discovery(e)),
+    };
+    http = http_client_new(e->loop, &options, err);
+    /* The discovery, whose string it is, lives as long. */
+    if (http)
+        map_put(&e->http, span_str(ca_file), http);
+    return http;
 }
 
 struct discovery *engine_discovery(struct engine *e)

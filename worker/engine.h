@@ -11,6 +11,7 @@
 
 #include "base/http.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/pool.h"
 #include "cache/segment.h"
 #include "cache/store.h"
@@ -32,7 +33,7 @@ struct engine {
     struct pool *pool;
     struct packer *packer;
     struct store *store;
-    struct http_client *http;          /* NULL until engine_http */
+    struct map http;                   /* CA file, or empty -> struct http_client */
     struct discovery *discovery;       /* NULL until engine_discovery */
     struct platform *host;             /* NULL until engine_host_platform */
     struct sandbox_host *sandbox_host; /* NULL until engine_sandbox_host */
@@ -50,7 +51,9 @@ void engine_close(struct engine *e); /* then run the loop once more */
 struct engine engine_view(struct engine *e, const struct log *log);
 
 /* Each is made when first asked for: a warm build needs neither the network nor the clients. */
-struct http_client *engine_http(struct engine *e, struct err *err);
+/* One for each set of whom to trust, so that no connection serves two. ca_file NULL: the
+ * environment's. */
+struct http_client *engine_http(struct engine *e, const char *ca_file, struct err *err);
 struct discovery *engine_discovery(struct engine *e);
 const struct platform *engine_host_platform(struct engine *e);
 /* NULL when this machine allows no sandbox: err says what to do. */

@@ -86,7 +86,7 @@ static struct http_tls *tls_trusting(const char *file, const char *dir, const ch
     unsetenv("REQUESTS_CA_BUNDLE");
     setenv("SSL_CERT_FILE", file ? file : "", 1);
     setenv("SSL_CERT_DIR", dir ? dir : "", 1);
-    return http_tls_new(extra);
+    return http_tls_new(NULL, extra);
 }
 
 START_TEST(a_chain_verifies_through_the_bundle_alone)
@@ -130,6 +130,28 @@ START_TEST(of_two_with_one_name_the_right_key_counts)
     ck_assert(!verifies(t, evil.cert, forged.cert));
     http_tls_free(t);
     struct party *parties[] = {&old, &new, &leaf, &forged, &evil};
+    for (size_t i = 0; i < COUNT(parties); i++)
+        party_free(parties[i]);
+}
+END_TEST
+
+START_TEST(a_file_of_its_own_counts_alone)
+{
+    struct party root = party_new("root", NULL, true), other = party_new("other", NULL, true),
+                 leaf = party_new("leaf", &root, false), third = party_new("third", &other, false);
+    X509 *one[] = {root.cert}, *two[] = {other.cert};
+    AUTO_FREE char *mine = bundle("mine.pem", one, 1), *theirs = bundle("theirs.pem", two, 1);
+    AUTO_FREE char *gone = mem_printf("%s/gone.pem", test_folder());
+    http_tls_free(tls_trusting(theirs, NULL, NULL)); /* sets the environment */
+    struct http_tls *t = http_tls_new(mine, NULL);
+    ck_assert(verifies(t, leaf.cert, NULL));
+    ck_assert(!verifies(t, third.cert, NULL));
+    http_tls_free(t);
+    t = http_tls_new(gone, NULL);
+    ck_assert(!verifies(t, third.cert, NULL));
+    ck_assert_msg(strstr(http_tls_problem(t), "gone.pem"), "%s", http_tls_problem(t));
+    http_tls_free(t);
+    struct party *parties[] = {&root, &other, &leaf, &third};
     for (size_t i = 0; i < COUNT(parties); i++)
         party_free(parties[i]);
 }
@@ -216,6 +238,7 @@ Suite *test_suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, a_chain_verifies_through_the_bundle_alone);
     tcase_add_test(tc, of_two_with_one_name_the_right_key_counts);
+    tcase_add_test(tc, a_file_of_its_own_counts_alone);
     tcase_add_test(tc, a_folder_by_hash_works_and_a_missing_file_is_told);
     tcase_add_test(tc, damaged_bundles_are_read_as_far_as_they_go);
     tcase_add_test(tc, every_certificate_of_this_machine_is_found);

@@ -17,6 +17,7 @@ import http.server
 import io
 import json
 import os
+import ssl
 import tarfile
 import threading
 import time
@@ -272,6 +273,13 @@ class FixtureRegistry:
     def close(self):
         self.server.shutdown()
         self.server.server_close()
+
+    def over_tls(self, certificate, key):
+        """From now on https alone, with this certificate (PEM files)."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.base = self.base.replace("http://", "https://")
 
     def answer(self, path, accept):
         for prefix, registry in (("/pip/", self.pip), ("/npm/", self.npm)):

@@ -7,6 +7,7 @@ Each time: a clear error, nothing published, and the next run goes on.
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -43,6 +44,30 @@ class Unsolvable(StrataCase):
         error = json.loads(done.stdout)["error"]
         self.assertEqual((done.returncode, error["manager"], error["phase"]), (3, "pip", "resolve"))
         self.assertIn("nowhere", error["message"])
+
+
+@unittest.skipUnless(shutil.which("openssl"), "openssl is not here")
+class Trust(StrataCase):
+    def certificate(self, name):
+        files = [os.path.join(self.top, f"{name}.{end}") for end in ("pem", "key")]
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
+                        "-out", files[0], "-keyout", files[1]], check=True, capture_output=True)
+        return files
+
+    def test_each_client_trusts_whom_its_own_settings_name(self):
+        ours, other = self.certificate("ours"), self.certificate("other")
+        self.registry.over_tls(*ours)
+        self.write_config(self.registry.config())
+        self.fails(4, "build", "--pip", "beta", words=["pip", "SSL_CERT_FILE"])
+        self.fails(4, "build", "--pip", "beta", env={"PIP_CERT": other[0]}, words=["pip"])
+        self.fails(4, "build", "--pip", "beta", env={"npm_config_cafile": ours[0]}, words=["pip"])
+        self.fails(4, "build", "--npm", "lib", env={"PIP_CERT": ours[0]}, words=["npm"])
+        self.fails(4, "build", "--pip", "beta", env={"PIP_CERT": "/nowhere/ca.pem"}, words=["pip", "/nowhere/ca.pem"])
+        self.ok("build", "--pip", "beta", env={"PIP_CERT": ours[0]})
+        self.ok("build", "--npm", "lib", env={"npm_config_cafile": ours[0]})
+        self.ok("build", "--pip", "beta", "--npm", "lib", home="both",
+                env={"npm_config_cafile": ours[0], "PIP_CERT": ours[0], "SSL_CERT_FILE": other[0]})
 
 
 class Registries(StrataCase):
