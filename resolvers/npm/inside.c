@@ -59,6 +59,7 @@ static bool read_tar(struct npm_inside *in, size_t len, struct err *err)
         struct span path = tar_strip(e.path, 1, in->arena), folder;
         if (e.type != TAR_FILE)
             continue;
+        *VEC_PUSH(&in->files) = path;
         if (span_eq(path, SPAN("package.json")))
             in->package_json = without_bom(e.data);
         else if (span_eq(path, SPAN("npm-shrinkwrap.json")))
@@ -87,6 +88,7 @@ void npm_inside_free(struct npm_inside *in)
     if (!in)
         return;
     VEC_FREE(&in->packages);
+    VEC_FREE(&in->files);
     arena_free(in->arena);
     free(in->tar);
     free(in);

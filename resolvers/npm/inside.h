@@ -27,6 +27,7 @@ struct npm_inside {
     char *tar;
     struct span package_json, shrinkwrap; /* empty: not there */
     VEC(struct npm_inner) packages;       /* in the tarball's order */
+    VEC(struct span) files;               /* paths below the package, in the tarball's order */
 };
 
 struct npm_inside *npm_inside_open(struct span tarball, struct err *err);

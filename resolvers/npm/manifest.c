@@ -5,7 +5,8 @@
 #include "base/map.h"
 #include "resolvers/npm/spec.h"
 
-#define DEPS_MAX 20000 /* of one package; the biggest known one has about 1700 */
+#define FOLDER_BINS_MAX 2000
+#define DEPS_MAX        20000 /* of one package; the biggest known one has about 1700 */
 
 /* An object of strings in the document's order; a repeated key keeps its place and takes the
  * later value, as in any JavaScript engine. */
@@ -179,6 +180,28 @@ static void bins_read(struct arena *a, struct span raw, struct npm_manifest *m)
         while (jscan_key(&j, a, &key))
             if (jscan_string(&j, a, &file))
                 bin_add(a, m, key, file);
+    }
+}
+
+void npm_manifest_take_folder(struct arena *a, const struct span *files, size_t count,
+                              struct npm_manifest *m)
+{
+    struct span folder = m->bin_folder;
+    if (m->bin_count || !folder.len)
+        return;
+    for (size_t i = 0; i < count && m->bin_count < FOLDER_BINS_MAX; i++) {
+        if (files[i].len <= folder.len + 1 || !span_starts(files[i], folder) ||
+            files[i].ptr[folder.len] != '/')
+            continue;
+        struct span below = span_skip(files[i], folder.len + 1);
+        if (below.ptr[0] == '.' || span_find(below, SPAN("/.")) < below.len)
+            continue;
+        /* The file, and the folders on the way to it. */
+        for (size_t at = 0; at < below.len; at++)
+            if (below.ptr[at] == '/')
+                bin_add(a, m, span_slice(below, 0, at),
+                        span_slice(files[i], 0, folder.len + 1 + at));
+        bin_add(a, m, below, files[i]);
     }
 }
 

@@ -68,6 +68,12 @@ bool npm_manifest_parse(struct arena *a, struct span json, struct npm_manifest *
 bool npm_manifest_parse_locked(struct arena *a, struct span name, struct span json,
                                struct npm_manifest *out, struct err *err);
 
+/* The commands of directories.bin, where the manifest has no others: what lies in that folder of
+ * the package, of which `files` is the list, folders too, hidden ones apart. The registry's
+ * documents do not tell, and npm links none then; only a package.json of a tarball is read so. */
+void npm_manifest_take_folder(struct arena *a, const struct span *files, size_t count,
+                              struct npm_manifest *m);
+
 /* The strongest hash of an SRI list ("sha1-... sha512-..."), its first value. False: none. */
 bool npm_integrity_parse(struct span sri, struct hash *out);
 

@@ -400,6 +400,7 @@ static void manifest_from_tarball(struct ask *a)
         base64_encode(span_of(m->hash.bytes, hash_size(HASH_SHA512)), false, sri + 7);
         m->integrity = span_str(arena_str(a->inside->arena, span_str(sri)));
         m->shrinkwrap = a->inside->shrinkwrap.len > 0;
+        npm_manifest_take_folder(a->inside->arena, a->inside->files.v, a->inside->files.n, m);
         a->manifest = m;
     } else {
         err_wrap(&a->err, "its package.json");

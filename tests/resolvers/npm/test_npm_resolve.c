@@ -453,6 +453,26 @@ START_TEST(locks_an_url_by_the_bytes_that_came)
 }
 END_TEST
 
+START_TEST(an_urls_folder_of_commands_is_gone_through)
+{
+    struct bench b;
+    bench_init(&b);
+    struct span tgz = tarball((const char *const[]){
+        "package.json",
+        "{\"name\":\"u\",\"version\":\"1.2.3\",\"directories\":{\"bin\":\"./cmds/\"}}", "cmds/one",
+        "1", "cmds/.hidden", "2", "cmds/sub/two.js", "3", "cmds/sub/.x/y", "4", "cmds-too/z", "5",
+        NULL});
+    test_server_add(b.server, "/files/u.tgz", &(struct test_answer){.body = tgz});
+    ck_assert_msg(RESOLVE(&b, test_server_url(b.server, "/files/u.tgz")), "%s", b.job.err.text);
+    AUTO_BUF struct buf text = BUF(4096);
+    json_canonical(json_object_get(package(&b, "node_modules/u"), "bins"), &text, NULL);
+    ck_assert_str_eq(buf_cstr(&text), "{\"one\":\"cmds/one\",\"sub\":\"cmds/sub\","
+                                      "\"two.js\":\"cmds/sub/two.js\"}");
+    free((char *)(uintptr_t)tgz.ptr);
+    bench_release(&b);
+}
+END_TEST
+
 START_TEST(lists_what_a_tarball_brings_along)
 {
     struct bench b;
@@ -562,6 +582,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, keeps_locked_versions_that_are_still_allowed);
     tcase_add_test(tc, takes_another_version_when_the_locked_one_is_gone);
     tcase_add_test(tc, locks_an_url_by_the_bytes_that_came);
+    tcase_add_test(tc, an_urls_folder_of_commands_is_gone_through);
     tcase_add_test(tc, lists_what_a_tarball_brings_along);
     tcase_add_test(tc, refuses_a_tarball_that_is_not_what_was_promised);
     tcase_add_loop_test(tc, follows_a_shrinkwrap, 0, COUNT(shrinkwraps));
