@@ -80,19 +80,12 @@ static void platform(struct report *r, struct store *store)
 
 /* Registries. */
 
-static bool is_usual_ca(const char *file)
-{
-    return strcmp(file, "/etc/ssl/certs/ca-certificates.crt") == 0;
-}
-
 static void check_details(struct report *r, const char *manager, const json_t *details)
 {
     const char *ca = json_get_str(details, "ca_file");
-    if (ca && !is_usual_ca(ca) && !getenv("SSL_CERT_FILE") && !getenv("CURL_CA_BUNDLE")) {
-        AUTO_FREE char *fix = mem_printf("export SSL_CERT_FILE=%s", ca);
-        problem(r, false, fix, "%s trusts the authorities in %s, which are not in force here",
-                manager, ca);
-    }
+    if (ca && access(ca, R_OK) != 0)
+        problem(r, false, "correct the setting of the client",
+                "%s trusts the authorities in %s, which cannot be read", manager, ca);
     if (json_array_size(json_object_get(details, "find_links")) > 0)
         problem(r, false, "put those packages into an index, if an environment needs them",
                 "%s also looks into find-links, which are not used here", manager);
