@@ -69,9 +69,9 @@ struct resolve_job {
     const json_t *details;  /* what discovery knows of the registry besides (discover.h) */
     const char *base_root;  /* of the base that packages are installed over; NULL: "/" */
     const json_t *previous; /* an older lock whose versions are preferred; NULL: none */
-    /* A package is certain before the resolution ends: its entry as it will stand in the lock
-     * (`requires` may be missing still) and where its bytes are now. The caller may start the
-     * download. May be NULL. */
+    /* A package is certain, or at least likely, before the resolution ends: its entry as it will
+     * stand in the lock (`requires` may be missing still) and where its bytes are now. The caller
+     * may start the download and the packing. May be NULL. */
     void (*choose)(struct resolve_job *job, const json_t *package, const char *url);
     /* Counts for the progress display, whenever they change. May be NULL. */
     void (*progress)(struct resolve_job *job, size_t known, size_t resolved);

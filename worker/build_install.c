@@ -20,9 +20,6 @@ static const char *source_name(const struct build_source *s)
 
 /* ---- fetching ---------------------------------------------------------------------------- */
 
-static void pump(struct build *b);
-static void make_runnable(struct build *b, struct build_unit *u);
-
 static void source_ready(struct build_source *s)
 {
     struct build *b = s->manager->build;
@@ -34,9 +31,11 @@ static void source_ready(struct build_source *s)
     while (s->waiting) {
         struct build_unit *u = s->waiting;
         s->waiting = u->next;
-        make_runnable(b, u);
+        build_runnable(u);
     }
-    pump(b);
+    if (!b->installing && !build_sdist_is(s))
+        build_ahead(s);
+    build_pump(b);
 }
 
 void build_source_built(struct build_source *s)
@@ -186,18 +185,19 @@ void build_want_package(struct build_manager *m, const json_t *package, const ch
 /* ---- units ------------------------------------------------------------------------------- */
 
 /* Everything that decides a segment's bytes. */
-static bool unit_key(const struct build *b, struct build_unit *u, struct err *err)
+bool build_unit_key(struct build_unit *u, struct err *err)
 {
     AUTO_JSON json_t *key = json_object();
-    build_key_packing(key, b->request);
+    build_key_packing(key, u->manager->build->request);
     json_put_str(key, "manager", u->manager->ops->manager);
     json_put_str(key, "kind", u->unit->kind);
     json_object_set(key, "unit", u->unit->key);
     return json_canonical_digest(key, &u->key, err);
 }
 
-static bool recall_segment(const struct build *b, struct build_unit *u)
+bool build_unit_recall(struct build_unit *u)
 {
+    const struct build *b = u->manager->build;
     AUTO_BUF struct buf text = BUF(64u << 10);
     struct err ignored;
     if (!store_memo_get(b->engine->store, "segment", &u->key, &text, NULL))
@@ -218,14 +218,27 @@ static void remember_segment(const struct build *b, const struct build_unit *u)
         store_memo_put(b->engine->store, "segment", &u->key, buf_span(&text));
 }
 
-static void make_runnable(struct build *b, struct build_unit *u)
+void build_runnable(struct build_unit *u)
 {
+    struct build *b = u->manager->build;
     *VEC_PUSH(&b->runnable) = u;
     for (size_t i = b->runnable.n - 1;
          i > 0 && b->runnable.v[i - 1]->unit->weight_bytes < u->unit->weight_bytes; i--) {
         b->runnable.v[i] = b->runnable.v[i - 1];
         b->runnable.v[i - 1] = u;
     }
+}
+
+void build_unit_ready(struct build_unit *u)
+{
+    struct build *b = u->manager->build;
+    u->manager->progress.units_ready++;
+    if (u->manager->progress.units_ready == u->manager->progress.units)
+        build_set_phase(u->manager, PHASE_PUBLISH);
+    if (--b->missing == 0)
+        build_publish(b);
+    else
+        build_pump(b);
 }
 
 static void unit_over(struct build_unit *u)
@@ -235,17 +248,12 @@ static void unit_over(struct build_unit *u)
     b->running--;
     if (u->source && --u->source->pending == 0)
         io_unmap(&u->source->map);
-    if (u->err.code) {
+    if (u->ahead)
+        build_ahead_over(u);
+    else if (u->err.code)
         build_fail(b, &u->err, u->manager, u->unit->name, PHASE_INSTALL);
-    } else if (!b->failed) {
-        u->manager->progress.units_ready++;
-        if (u->manager->progress.units_ready == u->manager->progress.units)
-            build_set_phase(u->manager, PHASE_PUBLISH);
-        if (--b->missing == 0)
-            build_publish(b);
-        else
-            pump(b);
-    }
+    else if (!b->failed)
+        build_unit_ready(u);
     build_settle(b);
 }
 
@@ -263,8 +271,8 @@ static void on_segment(struct segment_job *job)
 static void fill_work(struct pool_task *t)
 {
     struct build_unit *u = container_of(t, struct build_unit, task);
-    if (!u->manager->ops->fill(&u->manager->context, u->unit, u->source ? &u->source->map : NULL,
-                               &u->plan, &u->err) &&
+    if (!u->manager->ops->fill(u->context, u->unit, u->source ? &u->source->map : NULL, &u->plan,
+                               &u->err) &&
         !u->err.code)
         err_set(&u->err, ERR_INTERNAL, "%s could not be installed", u->unit->name);
 }
@@ -296,7 +304,8 @@ static void unit_start(struct build_unit *u)
     struct build *b = u->manager->build;
     b->running++;
     b->open++;
-    build_set_phase(u->manager, PHASE_INSTALL);
+    if (!u->ahead)
+        build_set_phase(u->manager, PHASE_INSTALL);
     if (u->source && !u->source->map.base &&
         !store_map_blob(b->engine->store, &u->source->fetch.blob, &u->source->map, &u->err)) {
         unit_over(u);
@@ -310,27 +319,34 @@ static void unit_start(struct build_unit *u)
 }
 
 /* As many units at once as keep the threads busy, and no more: each holds its memory. */
-static void pump(struct build *b)
+void build_pump(struct build *b)
 {
     size_t limit = pool_threads(b->engine->pool) + 2;
-    while (b->installing && !b->failed && b->runnable.n && b->running < limit) {
+    while (!b->failed && b->runnable.n && b->running < limit &&
+           (b->installing || b->runnable.v[0]->ahead)) {
         struct build_unit *u = b->runnable.v[0];
         memmove(b->runnable.v, b->runnable.v + 1, --b->runnable.n * sizeof(*b->runnable.v));
         unit_start(u);
     }
 }
 
+struct install_context build_context(const struct build_manager *m, const json_t *lock)
+{
+    const struct build_request *r = m->build->request;
+    return (struct install_context){
+        .lock = lock,
+        .platform = r->platform,
+        .policy = r->policy,
+        .options = {.bytecode = r->bytecode},
+        .log = m->build->engine->log,
+    };
+}
+
 static bool list_units(struct build_manager *m, struct err *err)
 {
     struct build *b = m->build;
-    m->context = (struct install_context){
-        .lock = m->part,
-        .platform = b->request->platform,
-        .policy = b->request->policy,
-        .options = {.bytecode = b->request->bytecode},
-        .build_inputs = lock_has_builds(b->result.lock) ? build_sdist_inputs(b) : NULL,
-        .log = b->engine->log,
-    };
+    m->context = build_context(m, m->part);
+    m->context.build_inputs = lock_has_builds(b->result.lock) ? build_sdist_inputs(b) : NULL;
     m->units.arena = b->arena;
     if (!m->ops->units(&m->context, &m->units, err))
         return false;
@@ -338,8 +354,9 @@ static bool list_units(struct build_manager *m, struct err *err)
         struct build_unit *u = ARENA_NEW(b->arena, struct build_unit);
         u->manager = m;
         u->unit = &m->units.list.v[i];
+        u->context = &m->context;
         *VEC_PUSH(&b->units) = u;
-        if (!unit_key(b, u, err))
+        if (!build_unit_key(u, err))
             return false;
     }
     m->progress.units = m->units.list.n;
@@ -347,19 +364,17 @@ static bool list_units(struct build_manager *m, struct err *err)
 }
 
 /* Two packages may come from one file (npm places a package in several folders). */
-static void unit_want(struct build_unit *u)
+void build_unit_source(struct build_unit *u)
 {
-    struct build *b = u->manager->build;
-    b->missing++;
     if (!u->unit->package) {
-        make_runnable(b, u);
+        build_runnable(u);
         return;
     }
     u->source = build_source_of(u->manager, u->unit->package, NULL);
     u->source->users++;
     u->source->pending++;
     if (u->source->state == SOURCE_READY) {
-        make_runnable(b, u);
+        build_runnable(u);
     } else {
         u->next = u->source->waiting;
         u->source->waiting = u;
@@ -375,11 +390,15 @@ bool build_start_install(struct build *b, struct err *err)
         }
     for (size_t i = 0; i < b->units.n; i++) {
         struct build_unit *u = b->units.v[i];
-        if (recall_segment(b, u))
+        if (build_unit_recall(u)) {
             u->manager->progress.units_ready++;
-        else
-            unit_want(u);
+            continue;
+        }
+        b->missing++;
+        if (!build_ahead_adopt(u))
+            build_unit_source(u);
     }
+    build_ahead_drop(b);
     b->installing = true;
     for (size_t i = 0; i < b->manager_count; i++)
         if (b->managers[i].ops->whole && !build_apt_start(&b->managers[i], err)) {
@@ -398,7 +417,7 @@ bool build_start_install(struct build *b, struct err *err)
     }
     if (b->missing == 0 && !b->failed)
         build_publish(b);
-    pump(b);
+    build_pump(b);
     return true;
 }
 
@@ -410,6 +429,13 @@ void build_drop_hunches(struct build *b)
             if (s->state == SOURCE_FETCHING && s->users == 0)
                 registry_fetch_cancel(&s->fetch);
         }
+    build_ahead_drop(b);
+}
+
+void build_unit_cancel(struct build_unit *u)
+{
+    if (u->building)
+        segment_build_cancel(&u->job);
 }
 
 void build_cancel_install(struct build *b)
@@ -425,12 +451,13 @@ void build_cancel_install(struct build *b)
     for (size_t i = 0; i < b->manager_count; i++)
         build_apt_cancel(&b->managers[i]);
     for (size_t i = 0; i < b->units.n; i++)
-        if (b->units.v[i]->building)
-            segment_build_cancel(&b->units.v[i]->job);
+        build_unit_cancel(b->units.v[i]);
+    build_ahead_cancel(b);
 }
 
 void build_free_install(struct build *b)
 {
+    build_ahead_free(b);
     for (size_t i = 0; i < b->manager_count; i++) {
         struct build_manager *m = &b->managers[i];
         for (size_t k = 0; k < m->sources.n; k++) {

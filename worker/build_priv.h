@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* build_priv.h - the inside of a build: build.c resolves and publishes, build_install.c fetches
- * packages and makes segments.
+ * packages and makes segments, build_ahead.c begins with that while others are being resolved.
  *
  * `open` counts what will still call back; a build that failed cancels all of it and ends when
  * the count is zero. Nothing starts once `failed` is set. */
@@ -47,6 +47,7 @@ struct build_source {
 struct build_unit {
     struct build_manager *manager;
     const struct install_unit *unit;
+    const struct install_context *context;
     struct digest key;
     struct build_source *source; /* NULL: needs none */
     struct build_unit *next;     /* in source->waiting */
@@ -56,6 +57,9 @@ struct build_unit {
     struct segment segment;
     bool building; /* segment_build is under way */
     struct err err;
+    /* Of one that was begun ahead of the lock: */
+    bool ahead, over;
+    struct build_unit *twin; /* the lock's unit that waits for it; NULL: none does */
 };
 
 struct build {
@@ -82,7 +86,8 @@ struct build {
     struct map tools;                 /* what sdists are built with */
     VEC(struct build_sdist *) sdists; /* build_sdist.c */
     size_t hooks_running;
-    const char *build_inputs; /* what sdists see; NULL: not asked yet */
+    const char *build_inputs;        /* what sdists see; NULL: not asked yet */
+    VEC(struct build_ahead *) ahead; /* what was begun before the lock was known */
     struct pool_task publish;
     struct artifact *artifact;
     struct err publish_err;
@@ -108,6 +113,23 @@ void build_source_built(struct build_source *s);       /* its wheel is there */
 void build_drop_hunches(struct build *b);              /* cancels downloads that no unit needs */
 void build_cancel_install(struct build *b);
 void build_free_install(struct build *b);
+void build_unit_cancel(struct build_unit *u);
+bool build_unit_key(struct build_unit *u, struct err *err);
+bool build_unit_recall(struct build_unit *u);
+void build_unit_ready(struct build_unit *u);  /* its segment is there */
+void build_unit_source(struct build_unit *u); /* runs it, or waits for its source */
+void build_runnable(struct build_unit *u);
+void build_pump(struct build *b);
+struct install_context build_context(const struct build_manager *m, const json_t *lock);
+
+/* build_ahead.c: a package that the resolver chose before it was done is installed as soon as its
+ * bytes are there. Equal keys, equal segments, so what the lock does not need is only wasted. */
+void build_ahead(struct build_source *s);
+void build_ahead_over(struct build_unit *u);
+bool build_ahead_adopt(struct build_unit *u); /* is it made already, or under way? */
+void build_ahead_drop(struct build *b);       /* stops what nobody waits for */
+void build_ahead_cancel(struct build *b);
+void build_ahead_free(struct build *b);
 
 /* build_apt.c: a manager whose packages are installed as a whole. */
 bool build_apt_start(struct build_manager *m, struct err *err);

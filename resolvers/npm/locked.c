@@ -26,6 +26,19 @@ static json_t *base_entry(struct npm_source *s, const struct npm_manifest *m,
     return entry;
 }
 
+/* Those of a package that shares its folder with no other one that has the same. */
+static void put_all_bins(json_t *entry, const struct npm_manifest *m)
+{
+    AUTO_JSON json_t *bins = json_object();
+    for (size_t k = 0; k < m->bin_count; k++) {
+        AUTO_FREE char *name = mem_dup(m->bins[k].name);
+        if (!json_object_get(bins, name))
+            json_put_span(bins, name, m->bins[k].file);
+    }
+    if (json_object_size(bins))
+        json_object_set(entry, "bins", bins);
+}
+
 json_t *npm_locked_early(struct npm_source *s, const struct npm_want *want, bool top)
 {
     json_t *entry = base_entry(s, want->manifest, want->manifest);
@@ -33,6 +46,7 @@ json_t *npm_locked_early(struct npm_source *s, const struct npm_want *want, bool
         AUTO_BUF struct buf path = BUF(NPM_NAME_MAX + 64);
         buf_printf(&path, "node_modules/%.*s", SPAN_ARG(want->name->text));
         json_put_span(entry, "path", buf_span(&path));
+        put_all_bins(entry, want->manifest);
     }
     return entry;
 }

@@ -22,7 +22,7 @@
 #include "resolvers/npm/source.h"
 #include "resolvers/npm/tree.h"
 
-/* One package before its place is known: name, version, digest, origin; path for a top. */
+/* One package before its place is known: name, version, digest, origin; path and bins for a top. */
 json_t *npm_locked_early(struct npm_source *s, const struct npm_want *want, bool top);
 
 /* NULL on error. Warns of bins that are wanted twice. */

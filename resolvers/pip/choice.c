@@ -154,12 +154,31 @@ const char *pip_choose_why(struct pip_project *p, const struct version_set *requ
     return reasons;
 }
 
-void pip_announce(struct pip_project *p)
+static void announce(struct pip_release *rel)
 {
+    struct pip_project *p = rel->project;
     struct resolve_job *job = p->resolve->job;
     struct digest digest;
+    if (!job->choose || p->announced || !rel->file->wheel || !pip_file_digest(rel->file, &digest))
+        return;
+    AUTO_FREE char *url = pip_file_url(p, rel->file);
+    if (!url)
+        return;
+    AUTO_JSON json_t *entry = pip_lock_entry(rel, p->requested);
+    p->announced = true;
+    job->choose(job, entry, url);
+}
+
+void pip_announce_likely(struct pip_release *rel)
+{
+    if (rel->file->size > 0 && rel->file->size <= PIP_MAX_LIKELY)
+        announce(rel);
+}
+
+void pip_announce(struct pip_project *p)
+{
     size_t candidates = 0;
-    if (!job->choose || !p->requested)
+    if (!p->requested)
         return;
     struct pip_release *rel = pip_choose(p, p->root_set, p->root_set, p->root_flags);
     for (size_t i = 0; i < p->release_count; i++) {
@@ -168,13 +187,6 @@ void pip_announce(struct pip_project *p)
         pip_release_judge(&p->releases[i]);
         candidates += p->releases[i].file != NULL;
     }
-    if (!rel || candidates != 1 || rel->announced || !rel->file->wheel ||
-        !pip_file_digest(rel->file, &digest))
-        return;
-    AUTO_FREE char *url = pip_file_url(p, rel->file);
-    if (!url)
-        return;
-    AUTO_JSON json_t *entry = pip_lock_entry(rel, true);
-    rel->announced = true;
-    job->choose(job, entry, url);
+    if (rel && candidates == 1)
+        announce(rel);
 }

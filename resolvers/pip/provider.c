@@ -139,6 +139,7 @@ static enum solver_answer take_choice(struct pip_release *rel, struct solver_cho
     c->key = rel->version.key;
     c->around = around(rel);
     look_ahead(rel);
+    pip_announce_likely(rel);
     return SOLVER_KNOWN;
 }
 

@@ -26,6 +26,7 @@
 #define PIP_MAX_PAGE     (64u << 20)
 #define PIP_MAX_METADATA (8u << 20)
 #define PIP_MAX_SDIST    (128u << 20)
+#define PIP_MAX_LIKELY   (64u << 20) /* of a wheel that may be fetched in vain */
 #define PIP_PAGE_TTL_MS  (10 * 60 * 1000)
 
 /* Flags of dependencies: what the specifiers on a name say beyond the set. */
@@ -57,7 +58,6 @@ struct pip_release {
     struct err err; /* PIP_FAILED: the release cannot be used, or `fatal` */
     bool fatal;     /* ... and the resolution cannot go on without it */
     struct pip_fetch *fetch;
-    bool announced;
     bool asked; /* by the solver */
     /* Of an sdist: */
     struct digest sdist; /* its blob */
@@ -97,6 +97,7 @@ struct pip_project {
     size_t expanded;    /* extras whose edges have been followed, plus one for none */
     unsigned tail_hint; /* how much of the end of its wheels is worth fetching */
     unsigned tries;     /* releases whose metadata the solver asked for */
+    bool announced;     /* one of its releases was, to the job's choose */
     bool requested;     /* a root */
     const struct version_set *root_set; /* what the roots ask for */
     unsigned root_flags;
@@ -152,7 +153,8 @@ const char *pip_choose_why(struct pip_project *p, const struct version_set *requ
 const char *pip_release_why(const struct pip_release *rel, struct arena *a);
 
 /* Tells the caller about a root's file when no other one can come out. */
-void pip_announce(struct pip_project *p);
+void pip_announce(struct pip_project *p);          /* when only one release can be meant */
+void pip_announce_likely(struct pip_release *rel); /* the solver took it: once a project */
 
 /* scout.c */
 void pip_scout(struct pip_resolve *r, const struct pip_requirement *q);

@@ -22,6 +22,7 @@ struct bench {
     struct policy policy;
     struct resolve_job job;
     json_t *chosen; /* names, in the order of their announcement */
+    json_t *first;  /* the first one's entry */
     int done;
 };
 
@@ -51,6 +52,7 @@ static void bench_release(struct bench *b)
     json_decref(b->job.lock);
     json_decref(b->job.warnings);
     json_decref(b->chosen);
+    json_decref(b->first);
     registry_client_free(b->client);
     uv_run(&b->loop, UV_RUN_DEFAULT);
     pool_close(b->pool);
@@ -73,6 +75,8 @@ static void on_choose(struct resolve_job *job, const json_t *package, const char
     ck_assert_ptr_nonnull(url);
     ck_assert_ptr_nonnull(json_get_str(package, "digest"));
     json_array_append_new(b->chosen, json_string(json_get_str(package, "name")));
+    if (!b->first)
+        b->first = json_deep_copy(package);
 }
 
 static void on_done(struct resolve_job *job)
@@ -186,6 +190,10 @@ START_TEST(locks_everything_an_installer_needs)
     ck_assert_ptr_null(json_object_get(c, "bins")); /* b was first in that folder */
     ck_assert(warns(&b, "postinstall") && warns(&b, "deprecated: use b"));
     check_json(b.chosen, "[\"a\",\"b\"]");
+    /* A top's early entry is enough to install it. */
+    ck_assert(json_equal(json_object_get(b.first, "path"), json_object_get(a, "path")));
+    ck_assert(json_equal(json_object_get(b.first, "bins"), json_object_get(a, "bins")));
+    ck_assert(json_equal(json_object_get(b.first, "digest"), json_object_get(a, "digest")));
     bench_release(&b);
 }
 END_TEST

@@ -356,7 +356,23 @@ START_TEST(what_is_certain_is_announced_early)
     struct world_result r;
     world_resolve(w, "a==2|b", NULL, NULL, &r);
     ck_assert_str_eq(r.text, "a==2 b==2 c==1");
-    ck_assert_str_eq(r.chosen, "a==2");
+    ck_assert_ptr_nonnull(strstr(r.chosen, "a==2"));
+    world_result_release(&r);
+    world_free(w);
+}
+END_TEST
+
+START_TEST(what_the_solver_takes_is_announced_once_a_project)
+{
+    struct world *w = world_new("a-1" W "\na-2" W "\n Requires-Dist: c==1\nb-1" W
+                                "\n Requires-Dist: c==2\nc-1" W "\nc-2" W "\n",
+                                1);
+    struct world_result r;
+    world_resolve(w, "a|b", NULL, NULL, &r);
+    ck_assert_str_eq(r.text, "a==1 b==1 c==2");
+    ck_assert_ptr_nonnull(strstr(r.chosen, "a==2")); /* it was given up later */
+    ck_assert_ptr_null(strstr(r.chosen, "a==1"));
+    ck_assert_ptr_nonnull(strstr(r.chosen, "b==1"));
     world_result_release(&r);
     world_free(w);
 }
@@ -493,6 +509,7 @@ Suite *test_suite(void)
     tcase_add_test(tc, the_best_wheel_of_a_release_is_taken);
     tcase_add_test(tc, an_older_lock_is_preferred_while_it_fits);
     tcase_add_test(tc, what_is_certain_is_announced_early);
+    tcase_add_test(tc, what_the_solver_takes_is_announced_once_a_project);
     tcase_add_test(tc, requests_are_few);
     tcase_add_test(tc, a_failing_network_ends_it_with_its_error);
     tcase_add_test(tc, a_failure_of_what_is_not_needed_harms_nothing);
