@@ -81,7 +81,7 @@ static bool use_wal(struct sql *db, int64_t busy_ms, struct err *err)
 }
 
 /* Who opens the file first reads all of its log, so that it must not grow long. */
-#define KEPT_WAL_PAGES 250
+#define KEPT_WAL_PAGES 500
 
 static void keep_wal(struct sql *db)
 {

@@ -197,6 +197,7 @@ bool blob_writer_add(struct blob_writer *w, struct span bytes, struct err *err)
 bool blob_writer_addv(struct blob_writer *w, const struct span *bytes, size_t count,
                       struct err *err)
 {
+    const uint64_t from = w->size;
     for (size_t i = 0, n; i < count; i += n) {
         struct iovec iov[64];
         for (n = 0; n < COUNT(iov) && i + n < count; n++) {
@@ -215,6 +216,9 @@ bool blob_writer_addv(struct blob_writer *w, const struct span *bytes, size_t co
                 return err_wrap(err, "%s/staging", w->store->path);
         }
     }
+    /* Only a hint: what will have to be durable is on its way to the disk when it is asked for. */
+    sync_file_range(staged_fd(w->file), (off_t)from, (off_t)(w->size - from),
+                    SYNC_FILE_RANGE_WRITE);
     return true;
 }
 

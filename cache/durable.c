@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -18,6 +19,59 @@
 static bool is_durable(const struct stat *st)
 {
     return !(st->st_mode & S_IWUSR);
+}
+
+/* ---- waiting for the disk ---------------------------------------------------------------- */
+
+/* The disk empties its cache once for all who wait at the same moment, so that sixteen waits
+ * together take little longer than one. */
+#define SYNC_THREADS 16u
+
+struct sync_work {
+    bool (*sync)(int fd, struct err *err);
+    const int *fds; /* -1: nothing to do */
+    size_t count;
+    atomic_size_t next;
+    atomic_bool failed;
+    uv_mutex_t mutex; /* around err */
+    struct err err;
+};
+
+static void sync_some(void *ctx)
+{
+    struct sync_work *w = ctx;
+    for (size_t i; (i = atomic_fetch_add(&w->next, 1)) < w->count && !atomic_load(&w->failed);) {
+        struct err err = {0};
+        if (w->fds[i] < 0 || w->sync(w->fds[i], &err))
+            continue;
+        uv_mutex_lock(&w->mutex);
+        if (!atomic_exchange(&w->failed, true))
+            w->err = err;
+        uv_mutex_unlock(&w->mutex);
+    }
+}
+
+static bool sync_all(const int *fds, size_t count, bool (*sync)(int fd, struct err *err),
+                     struct err *err)
+{
+    struct sync_work w = {.sync = sync, .fds = fds, .count = count};
+    uv_thread_t threads[SYNC_THREADS];
+    size_t wanted = 0, n = 0;
+    for (size_t i = 0; i < count; i++)
+        wanted += fds[i] >= 0;
+    if (uv_mutex_init(&w.mutex))
+        abort();
+    /* This thread is one of them; without any other it does all. */
+    while (n + 1 < wanted && n < SYNC_THREADS - 1 &&
+           uv_thread_create(&threads[n], sync_some, &w) == 0)
+        n++;
+    sync_some(&w);
+    while (n > 0)
+        uv_thread_join(&threads[--n]);
+    uv_mutex_destroy(&w.mutex);
+    if (atomic_load(&w.failed) && err)
+        *err = w.err;
+    return !atomic_load(&w.failed);
 }
 
 static bool make_durable(int fd, struct err *err)
@@ -51,14 +105,14 @@ static bool start_writing(struct store *s, const struct digest *d, int *fd, stru
     return true;
 }
 
-static bool sync_folder(struct store *s, unsigned first_byte, struct err *err)
+static int open_folder(struct store *s, unsigned first_byte, struct err *err)
 {
     char name[8];
     snprintf(name, sizeof(name), "%02x", first_byte & 0xff);
-    AUTO_FD int fd = openat(s->blobs_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(s->blobs_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return err_sys(err, "blobs/sha256/%s", name);
-    return io_fsync(fd, err);
+        err_sys(err, "blobs/sha256/%s", name);
+    return fd;
 }
 
 /* At most so many at once, to bound descriptors. */
@@ -73,30 +127,42 @@ static bool sync_batch(struct store *s, const struct digest *blobs, size_t count
         fds[i] = -1;
     for (size_t i = 0; ok && i < count; i++)
         ok = start_writing(s, &blobs[i], &fds[i], err);
+    ok = ok && sync_all(fds, count, make_durable, err);
     for (size_t i = 0; i < count; i++) {
         if (fds[i] < 0)
             continue;
-        ok = ok && make_durable(fds[i], err);
         touched[blobs[i].bytes[0]] = true;
         close(fds[i]);
     }
     return ok;
 }
 
+static bool sync_folders(struct store *s, const bool touched[256], struct err *err)
+{
+    int fds[SYNC_BATCH];
+    bool ok = true, any = false;
+    for (unsigned i = 0; ok && i < 256;) {
+        size_t n = 0;
+        for (; ok && i < 256 && n < SYNC_BATCH; i++)
+            if (touched[i])
+                ok = (fds[n] = open_folder(s, i, err)) >= 0 && ++n;
+        ok = ok && sync_all(fds, n, io_fsync, err);
+        any |= n > 0;
+        for (size_t k = 0; k < n; k++)
+            close(fds[k]);
+    }
+    return ok && (!any || io_fsync(s->blobs_fd, err));
+}
+
 bool store_sync_blobs(struct store *s, const struct digest *blobs, size_t count, struct err *err)
 {
-    bool touched[256] = {0}, any = false;
+    bool touched[256] = {0};
     for (size_t i = 0; i < count; i += SYNC_BATCH) {
         size_t n = count - i < SYNC_BATCH ? count - i : SYNC_BATCH;
         if (!sync_batch(s, blobs + i, n, touched, err))
             return err_wrap(err, "%s", s->path);
     }
-    for (unsigned i = 0; i < 256; i++) {
-        any |= touched[i];
-        if (touched[i] && !sync_folder(s, i, err))
-            return err_wrap(err, "%s", s->path);
-    }
-    return !any || io_fsync(s->blobs_fd, err) || err_wrap(err, "%s", s->path);
+    return sync_folders(s, touched, err) || err_wrap(err, "%s", s->path);
 }
 
 static bool check_blob(struct store *s, int dir_fd, const char *hex, struct err *err)

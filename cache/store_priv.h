@@ -33,7 +33,7 @@ bool blob_use(struct store *s, const char *name, struct stat *st);
 bool blob_is_there(struct store *s, const struct digest *d);
 bool blob_map_quietly(struct store *s, const struct digest *d, struct io_map *out, struct err *err);
 
-/* Several spans at once. */
+/* Several spans at once, of what an artifact will hold: the disk begins to write them. */
 bool blob_writer_addv(struct blob_writer *w, const struct span *bytes, size_t count,
                       struct err *err);
 /* What the blob's digest would be if `tail` followed. */
