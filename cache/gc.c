@@ -20,6 +20,8 @@
 #define MS_NS 1000000ll
 /* Memos and metadata cost little and save requests. */
 #define MEMO_KEEP_MS (30ll * 24 * 3600 * 1000)
+/* No writing of one file takes that long. */
+#define LEFTOVER_KEEP_MS (24ll * 3600 * 1000)
 
 enum fate { FATE_FREE, FATE_MARKED, FATE_DOOMED };
 
@@ -28,6 +30,7 @@ struct gc_blob {
     uint64_t size;
     int64_t mtime_ns;
     enum fate fate;
+    char *meta; /* NULL: a blob; else registry metadata, its path below the store */
 };
 
 struct gc_artifact {
@@ -44,7 +47,8 @@ struct gc {
     const struct gc_options *options;
     struct gc_report *report;
     int64_t idle_ns, idle_ms; /* last used before: may go */
-    VEC(struct gc_blob) blobs;
+    VEC(struct gc_blob) blobs, metadata;
+    char folder[16]; /* that is listed */
     VEC(struct gc_artifact) artifacts;
     struct map by_digest; /* bytes -> struct gc_blob */
 };
@@ -55,7 +59,7 @@ static void take_hold(struct gc *g, const char *name)
 {
     struct stat st;
     AUTO_FD int fd = openat(g->store->holds_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+    if (name[0] == '.' || fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
         return;
     if (flock(fd, LOCK_SH | LOCK_NB) == 0) {
         unlinkat(g->store->holds_fd, name, 0); /* its process is gone */
@@ -79,7 +83,7 @@ static bool each_file(int dir_fd, const char *folder, void (*each)(struct gc *g,
     }
     errno = 0;
     for (struct dirent *e; (e = readdir(dir)); errno = 0)
-        if (e->d_name[0] != '.')
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
             each(g, e->d_name);
     bool ok = errno == 0 || err_sys(err, "read %s", folder);
     closedir(dir);
@@ -114,6 +118,34 @@ static bool list_blobs(struct gc *g, struct err *err)
     }
     for (size_t i = 0; i < g->blobs.n; i++)
         map_put(&g->by_digest, digest_span(&g->blobs.v[i].digest), &g->blobs.v[i]);
+    return true;
+}
+
+/* A document, or what a writer that died left beside it. */
+static void take_meta(struct gc *g, const char *name)
+{
+    struct stat st;
+    char path[96];
+    int64_t now_ms = io_now_ms();
+    snprintf(path, sizeof(path), "%s/%.70s", g->folder, name);
+    if (fstatat(g->store->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode))
+        return;
+    struct gc_blob b = {.size = (uint64_t)st.st_size, .mtime_ns = stat_mtime_ns(&st)};
+    int64_t keep_ms = name[0] == '.' ? LEFTOVER_KEEP_MS : MEMO_KEEP_MS;
+    b.fate = b.mtime_ns < (now_ms - keep_ms) * MS_NS ? FATE_DOOMED : FATE_FREE;
+    b.meta = mem_dup_str(path);
+    g->report->metadata++;
+    g->report->metadata_bytes += b.size;
+    *VEC_PUSH(&g->metadata) = b;
+}
+
+static bool list_metadata(struct gc *g, struct err *err)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        snprintf(g->folder, sizeof(g->folder), "meta/%02x", i);
+        if (!each_file(g->store->dir_fd, g->folder, take_meta, g, err))
+            return false;
+    }
     return true;
 }
 
@@ -213,16 +245,22 @@ static int oldest_first(const void *a, const void *b)
 {
     const struct gc_blob *x = *(struct gc_blob *const *)a, *y = *(struct gc_blob *const *)b;
     return x->mtime_ns != y->mtime_ns ? (x->mtime_ns < y->mtime_ns ? -1 : 1)
+           : x->meta && y->meta       ? strcmp(x->meta, y->meta)
                                       : digest_cmp(&x->digest, &y->digest);
 }
 
 static void choose(struct gc *g)
 {
     VEC(struct gc_blob *) may = {0};
-    uint64_t left = g->report->bytes;
+    uint64_t left = g->report->bytes + g->report->metadata_bytes;
     for (size_t i = 0; i < g->blobs.n; i++)
         if (g->blobs.v[i].fate == FATE_FREE && g->blobs.v[i].mtime_ns < g->idle_ns)
             *VEC_PUSH(&may) = &g->blobs.v[i];
+    for (size_t i = 0; i < g->metadata.n; i++)
+        if (g->metadata.v[i].fate == FATE_DOOMED)
+            left -= g->metadata.v[i].size;
+        else if (g->options->keep_bytes && g->metadata.v[i].mtime_ns < g->idle_ns)
+            *VEC_PUSH(&may) = &g->metadata.v[i];
     if (may.n)
         qsort(may.v, may.n, sizeof(*may.v), oldest_first);
     for (size_t i = 0; i < may.n; i++) {
@@ -332,6 +370,27 @@ static bool sweep_blobs(struct gc *g, struct err *err)
     return true;
 }
 
+/* What was confirmed meanwhile stays; if it is written just now, it can be fetched again. */
+static bool sweep_metadata(struct gc *g, struct err *err)
+{
+    struct stat st;
+    for (size_t i = 0; i < g->metadata.n; i++) {
+        const struct gc_blob *m = &g->metadata.v[i];
+        if (m->fate != FATE_DOOMED)
+            continue;
+        if (!g->options->dry_run) {
+            if (fstatat(g->store->dir_fd, m->meta, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+                stat_mtime_ns(&st) != m->mtime_ns)
+                continue;
+            if (!io_unlink(g->store->dir_fd, m->meta, err))
+                return err_wrap(err, "metadata");
+        }
+        g->report->removed_metadata++;
+        g->report->removed_metadata_bytes += m->size;
+    }
+    return true;
+}
+
 struct dead_hash {
     char algo[16];
     uint8_t bytes[HASH_MAX_BYTES];
@@ -382,6 +441,9 @@ static void gc_release(struct gc *g)
         free(g->artifacts.v[i].blobs);
     VEC_FREE(&g->artifacts);
     VEC_FREE(&g->blobs);
+    for (size_t i = 0; i < g->metadata.n; i++)
+        free(g->metadata.v[i].meta);
+    VEC_FREE(&g->metadata);
     map_release(&g->by_digest);
 }
 
@@ -397,10 +459,10 @@ bool store_gc(struct store *s, const struct gc_options *options, struct gc_repor
     g.idle_ns = (io_now_ms() - options->grace_ms) * MS_NS;
     bool ok = each_file(s->holds_fd, ".", take_hold, &g, err);
     g.idle_ms = g.idle_ns / MS_NS;
-    ok = ok && mark_all(&g, err);
+    ok = ok && mark_all(&g, err) && list_metadata(&g, err);
     if (ok) {
         choose(&g);
-        ok = sweep_artifacts(&g, err) && sweep_blobs(&g, err) &&
+        ok = sweep_artifacts(&g, err) && sweep_blobs(&g, err) && sweep_metadata(&g, err) &&
              (options->dry_run || sweep_rows(&g, err));
     }
     gc_release(&g);

@@ -4,8 +4,10 @@
  * Roots: pins, tags, artifacts used within the grace time, whatever builds under way hold
  * (store_hold), and the caller's own. From them everything they are made of is marked. The
  * rest goes when it was not used within the grace time; with keep_bytes, only as much of it,
- * the longest unused first, as brings the blobs below that size. An artifact goes as a whole:
- * first its row and keys, then blobs that no other needs.
+ * the longest unused first, as brings blobs and metadata together below that size. An artifact
+ * goes as a whole: first its row and keys, then blobs that no other needs. Registry metadata
+ * that no server confirmed for 30 days goes too, and with keep_bytes what was not confirmed
+ * within the grace time, in the same order as blobs.
  *
  * Units:   bytes, milliseconds.
  * Errors:  those of store.h; ERR_CORRUPT: a root that cannot be read (nothing is removed then).
@@ -33,6 +35,8 @@ struct gc_report {
     uint64_t removed_blobs, removed_bytes; /* (would be) removed */
     uint64_t artifacts, removed_artifacts;
     uint64_t removed_memos;
+    uint64_t metadata, metadata_bytes; /* files of it */
+    uint64_t removed_metadata, removed_metadata_bytes;
     json_t *removed; /* digests of removed artifacts, as texts; the caller's to free */
 };
 

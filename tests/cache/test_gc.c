@@ -10,6 +10,7 @@
 #include "base/fault.h"
 #include "base/sql.h"
 #include "cache/gc.h"
+#include "cache/meta.h"
 #include "cache/pin.h"
 #include "tests/cache/pack.h"
 #include "tests/test_main.h"
@@ -208,6 +209,78 @@ START_TEST(keep_bytes_removes_the_longest_unused_first)
 }
 END_TEST
 
+static void keep_meta(struct store *s, const char *key, int days)
+{
+    struct err err = {0};
+    struct meta m = {.body = SPAN("a page of packages"),
+                     .status = 200,
+                     .url = "https://example.com/",
+                     .checked_ms = io_now_ms() - days * DAY_MS,
+                     .max_age_ms = -1};
+    ck_assert_msg(meta_put(s, span_str(key), &m, &err), "%s", err.text);
+}
+
+static bool has_meta(struct store *s, const char *key)
+{
+    struct meta m;
+    bool found = meta_get(s, span_str(key), &m);
+    meta_release(&m);
+    return found;
+}
+
+START_TEST(metadata_goes_when_nobody_confirmed_it)
+{
+    struct store *s = pack_store("store");
+    struct err err = {0};
+    keep_meta(s, "old", 31);
+    keep_meta(s, "middle", 29);
+    keep_meta(s, "new", 0);
+    /* What a writer that died left is no document. */
+    AUTO_FREE char *folder = mem_printf("%s/meta/00", store_path(s));
+    AUTO_FREE char *leftover = mem_printf("%s/.staged-0123", folder);
+    struct timespec long_ago[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    mkdir(folder, 0755);
+    ck_assert(io_replace_file(AT_FDCWD, leftover, SPAN("half"), 0600, false, &err));
+    ck_assert_int_eq(utimensat(AT_FDCWD, leftover, long_ago, 0), 0);
+    struct gc_report dry = collect(s, (struct gc_options){.dry_run = true});
+    ck_assert_uint_eq(dry.metadata, 4);
+    ck_assert(has_meta(s, "old"));
+    struct gc_report wet = collect(s, (struct gc_options){0});
+    ck_assert_uint_eq(wet.removed_metadata, 2);
+    ck_assert_uint_eq(wet.removed_metadata_bytes, dry.removed_metadata_bytes);
+    ck_assert(!has_meta(s, "old") && has_meta(s, "middle") && has_meta(s, "new"));
+    ck_assert_int_eq(access(leftover, F_OK), -1);
+    store_close(s);
+}
+END_TEST
+
+START_TEST(keep_bytes_bounds_blobs_and_metadata_together)
+{
+    struct store *s = pack_store("store");
+    struct err err = {0};
+    struct digest blob;
+    ck_assert(store_put_blob(s, SPAN("a blob"), &blob, &err));
+    age(s, 3);
+    keep_meta(s, "older", 5);
+    keep_meta(s, "newer", 2);
+    struct gc_report all = collect(s, (struct gc_options){.dry_run = true});
+    uint64_t bytes = all.bytes + all.metadata_bytes;
+    struct gc_report one = collect(s, (struct gc_options){.keep_bytes = bytes - 1});
+    ck_assert(one.removed_metadata == 1 && one.removed_blobs == 0);
+    ck_assert(!has_meta(s, "older") && has_meta(s, "newer") && store_has_blob(s, &blob, NULL));
+    bytes -= one.removed_metadata_bytes;
+    age(s, 3); /* looking at it was a use */
+    struct gc_report two = collect(s, (struct gc_options){.keep_bytes = bytes - 1});
+    ck_assert(two.removed_metadata == 0 && two.removed_blobs == 1);
+    /* Within the grace time it stays, whatever the bound. */
+    collect(s, (struct gc_options){.keep_bytes = 1, .grace_ms = 4 * DAY_MS});
+    ck_assert(has_meta(s, "newer"));
+    collect(s, (struct gc_options){.keep_bytes = 1, .grace_ms = DAY_MS});
+    ck_assert(!has_meta(s, "newer"));
+    store_close(s);
+}
+END_TEST
+
 START_TEST(an_unreadable_pinned_artifact_stops_the_collection)
 {
     struct store *s = pack_store("store");
@@ -314,6 +387,8 @@ Suite *test_suite(void)
     tcase_add_test(tc, a_pinned_artifact_goes_only_after_its_pin);
     tcase_add_test(tc, what_a_build_uses_stays_while_it_holds_the_store);
     tcase_add_test(tc, a_dead_builds_hold_counts_no_more);
+    tcase_add_test(tc, metadata_goes_when_nobody_confirmed_it);
+    tcase_add_test(tc, keep_bytes_bounds_blobs_and_metadata_together);
     tcase_add_test(tc, keep_bytes_removes_the_longest_unused_first);
     tcase_add_test(tc, an_unreadable_pinned_artifact_stops_the_collection);
     tcase_add_test(tc, a_failing_disk_removes_nothing_that_is_needed);

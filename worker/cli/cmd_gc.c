@@ -108,6 +108,8 @@ static json_t *report_json(const struct gc_report *r, size_t removed_dirs, bool 
     json_put_int(out, "needed_bytes", (int64_t)r->marked_bytes);
     json_put_int(out, "removed_blobs", (int64_t)r->removed_blobs);
     json_put_int(out, "removed_bytes", (int64_t)r->removed_bytes);
+    json_put_int(out, "metadata_bytes", (int64_t)r->metadata_bytes);
+    json_put_int(out, "removed_metadata_bytes", (int64_t)r->removed_metadata_bytes);
     json_put_int(out, "artifacts", (int64_t)r->artifacts);
     json_put_int(out, "removed_folders", (int64_t)removed_dirs);
     json_object_set(out, "removed_artifacts", r->removed);
@@ -161,8 +163,10 @@ const struct cli_command cli_cmd_gc = {
     .name = "gc",
     .operands = "",
     .summary = "remove what no pin, tag or recent artifact needs",
-    .help = "Blobs, artifacts and unpacked layers that were not used within the grace time go;\n"
-            "what is pinned or tagged, and what a build is using, stays.",
+    .help =
+        "Blobs, artifacts and unpacked layers that were not used within the grace time go, and\n"
+        "registry metadata that no server confirmed for 30 days; what is pinned or tagged, and\n"
+        "what a build is using, stays. --keep-bytes bounds blobs and metadata together.",
     .options = gc_tables,
     .run = gc_run,
 };
