@@ -2,6 +2,9 @@
 #include "base/mem.h"
 #include "queue/queue_sqlite_priv.h"
 
+/* A row's state as clients see it; the first of the rows' states it stands for. */
+#define JOB_CLASS "(CASE WHEN state < 3 THEN 0 WHEN state = 6 THEN 5 ELSE state END)"
+
 static const char *const migrations[] = {
     "CREATE TABLE job ("
     " seq INTEGER PRIMARY KEY,"
@@ -58,11 +61,12 @@ static const char *const migrations[] = {
     " created_ms INTEGER NOT NULL,"
     " PRIMARY KEY (workspace, key)) WITHOUT ROWID;"
     "CREATE INDEX idempotency_age ON idempotency (created_ms);",
+    /* A list of one status must not look at the jobs of all others. */
+    "CREATE INDEX job_list_class ON job (workspace, " JOB_CLASS ", seq);",
 };
 
 #define LIST(where)                                                                                \
-    "SELECT " JOB_COLUMNS " FROM job WHERE " where                                                 \
-    " AND (?2 = 0 OR seq < ?2) ORDER BY seq DESC LIMIT ?3"
+    "SELECT " JOB_COLUMNS " FROM job WHERE " where " AND seq < ?2 ORDER BY seq DESC LIMIT ?3"
 
 static const char *const statements[QUEUE_SQL_COUNT] = {
     [SQL_JOB_BY_ID] = "SELECT " JOB_COLUMNS " FROM job WHERE id = ?1",
@@ -104,7 +108,7 @@ static const char *const statements[QUEUE_SQL_COUNT] = {
     [SQL_EXPIRED] = "SELECT " JOB_COLUMNS " FROM job WHERE state = 3 AND lease_until_ms <= ?1"
                     " ORDER BY lease_until_ms LIMIT 256",
     [SQL_LIST] = LIST("workspace = ?1"),
-    [SQL_LIST_STATE] = LIST("workspace = ?1 AND state BETWEEN ?4 AND ?5"),
+    [SQL_LIST_STATE] = LIST("workspace = ?1 AND " JOB_CLASS " = ?6 AND state BETWEEN ?4 AND ?5"),
     [SQL_LIST_ALL] = LIST("?1 IS NULL"),
     [SQL_LIST_ALL_STATE] = LIST("?1 IS NULL AND state BETWEEN ?4 AND ?5"),
     [SQL_LANE_GET] = /* ?1 workspace, ?2 priority */

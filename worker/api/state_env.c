@@ -3,6 +3,8 @@
 #include "worker/api/state_priv.h"
 #include "worker/api/text.h"
 
+#define MAX_PINS_TOLD 1000
+
 void env_row_release(struct env_row *r)
 {
     free(r->name);
@@ -182,15 +184,17 @@ bool env_delete(struct state *s, const char *workspace, const char *id, struct p
     int64_t pins = 0;
     struct sql_stmt *q = sql_use(s->set, SQL_ENV_PINS);
     sql_bind_str(q, 1, id);
+    sql_bind_int(q, 2, MAX_PINS_TOLD);
     if (sql_next(q))
         pins = sql_int(q, 0);
     if (!sql_end(q, &p->err))
         return state_failed(p);
     if (pins)
         return problem_set(p, ERR_CONFLICT, "environment_in_use",
-                           "environment %s is pinned by %lld live session%s; end %s first, or "
+                           "environment %s is pinned by %lld%s live session%s; end %s first, or "
                            "archive the environment",
-                           id, (long long)pins, pins == 1 ? "" : "s", pins == 1 ? "it" : "them");
+                           id, (long long)pins, pins == MAX_PINS_TOLD ? " or more" : "",
+                           pins == 1 ? "" : "s", pins == 1 ? "it" : "them");
     q = sql_use(s->set, SQL_VERSION_DELETE);
     sql_bind_str(q, 1, id);
     if (!sql_run(q, &p->err))
