@@ -338,6 +338,12 @@ json_t *discovery_hosts(struct discovery *d, const char *manager)
     const char *sumdb_name = json_get_str(found->details, "sumdb");
     if (files)
         json_object_set_new(set, files, json_true());
+    size_t link_index;
+    json_t *link;
+    json_array_foreach (json_object_get(found->details, "find_links"), link_index, link) {
+        if (span_starts(span_str(json_string_value(link)), SPAN("http")))
+            add_host(set, json_string_value(link));
+    }
     if (sumdb)
         add_host(set, sumdb);
     else if (sumdb_name && strcmp(sumdb_name, "off") != 0) /* a database's name is its host */

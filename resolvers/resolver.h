@@ -89,6 +89,8 @@ struct resolve_job {
 /* Where a locked package's bytes are, when only the lock is known. */
 struct locate_job {
     const json_t *package;
+    const json_t *details; /* as resolve_job's; may be NULL */
+    struct pool *pool;
     const struct platform *platform;
     struct registry_client *registry;
     uv_loop_t *loop;

@@ -103,20 +103,6 @@ static void source_fetch(struct build_source *s)
     registry_fetch(s->manager->registry, &s->fetch);
 }
 
-static void on_located(struct locate_job *job)
-{
-    struct build_source *s = job->ctx;
-    struct build *b = s->manager->build;
-    b->open--;
-    s->state = SOURCE_NEW;
-    s->url = TAKE(job->url);
-    if (job->err.code)
-        build_fail(b, &job->err, s->manager, source_name(s), PHASE_FETCH);
-    else if (!b->failed)
-        source_fetch(s);
-    build_settle(b);
-}
-
 /* The promised blob may be there from another build; then nobody needs to be asked where the
  * package is. */
 static bool in_store(struct build_source *s)
@@ -134,6 +120,22 @@ static bool in_store(struct build_source *s)
     return true;
 }
 
+static void on_located(struct locate_job *job)
+{
+    struct build_source *s = job->ctx;
+    struct build *b = s->manager->build;
+    b->open--;
+    s->state = SOURCE_NEW;
+    s->url = TAKE(job->url);
+    if (job->err.code)
+        build_fail(b, &job->err, s->manager, source_name(s), PHASE_FETCH);
+    else if (!b->failed && in_store(s)) /* a file of this machine went there */
+        source_arrived(s);
+    else if (!b->failed)
+        source_fetch(s);
+    build_settle(b);
+}
+
 void build_source_start(struct build_source *s)
 {
     if (s->state != SOURCE_NEW)
@@ -149,6 +151,9 @@ void build_source_start(struct build_source *s)
         s->manager->build->open++;
         s->locate = (struct locate_job){
             .package = s->package,
+            .details = discovery_details(engine_discovery(s->manager->build->engine),
+                                         s->manager->ops->manager),
+            .pool = s->manager->build->engine->pool,
             .platform = s->manager->build->request->platform,
             .registry = s->manager->registry,
             .loop = s->manager->build->engine->loop,

@@ -86,9 +86,6 @@ static void check_details(struct report *r, const char *manager, const json_t *d
     if (ca && access(ca, R_OK) != 0)
         problem(r, false, "correct the setting of the client",
                 "%s trusts the authorities in %s, which cannot be read", manager, ca);
-    if (json_array_size(json_object_get(details, "find_links")) > 0)
-        problem(r, false, "put those packages into an index, if an environment needs them",
-                "%s also looks into find-links, which are not used here", manager);
     if (!json_get_bool(details, "strict_ssl", true))
         problem(r, false, "export SSL_CERT_FILE with the authority of the registry",
                 "%s is told not to check certificates; they are checked here", manager);

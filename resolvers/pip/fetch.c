@@ -4,7 +4,9 @@
  * ranges (remote_zip.c); for an sdist the whole archive. */
 #include "base/io.h"
 #include "cache/store.h"
+#include "resolvers/archive/zip.h"
 #include "resolvers/pip/fetch_priv.h"
+#include "resolvers/pip/links.h"
 
 static void get_done(struct registry_get *get);
 static void sdist_done(struct registry_fetch *fetch);
@@ -15,6 +17,8 @@ char *pip_file_url(const struct pip_project *p, const struct pip_file *f)
     if (p->direct_url.len)
         return mem_dup(p->direct_url);
     const struct pip_source *s = &p->sources[f->source];
+    if (!s->page_url)
+        return mem_dup(f->url);
     if (!url_join(span_str(s->page_url), s->page.base, false, &base) ||
         !url_join(buf_span(&base), f->url, false, &url))
         return NULL;
@@ -148,18 +152,19 @@ static void needs_build(struct pip_fetch *f, const char *why)
     fetch_failed(f, true, ERR_NEEDS_BUILD, text);
 }
 
-static void take_sdist(struct pip_fetch *f)
+/* Of an sdist whose blob is there. */
+static void take_sdist(struct pip_fetch *f, const struct digest *blob)
 {
     struct pip_release *rel = f->rel;
     struct store *store = registry_store(rel->project->resolve->job->registry);
-    struct err err = f->sdist.err;
+    struct err err = {0};
     struct span text;
     AUTO_MAPPED struct io_map map = {0};
-    if (err.code || !store_map_blob(store, &f->sdist.blob, &map, &err)) {
+    if (!store_map_blob(store, blob, &map, &err)) {
         fetch_failed(f, true, err.code, err.text);
         return;
     }
-    rel->sdist = f->sdist.blob;
+    rel->sdist = *blob;
     if (!pip_sdist_info(rel->file->filename, map.bytes, rel->project->resolve->arena, &text,
                         &err)) {
         needs_build(f, err.text);
@@ -216,9 +221,79 @@ static void sdist_done(struct registry_fetch *fetch)
     struct pip_resolve *r = f->rel->project->resolve;
     r->pending--;
     f->active = false;
-    if (!r->ending)
-        take_sdist(f);
+    if (!r->ending && fetch->err.code)
+        fetch_failed(f, true, fetch->err.code, fetch->err.text);
+    else if (!r->ending)
+        take_sdist(f, &fetch->blob);
     pip_kick(r);
+}
+
+/* ---- a file of this machine ---------------------------------------------------------------- */
+
+static void take_wheel(struct pip_fetch *f)
+{
+    AUTO_ARENA struct arena *a = arena_new();
+    AUTO_MAPPED struct io_map map = {0};
+    struct store *store = registry_store(f->rel->project->resolve->job->registry);
+    struct zip z;
+    struct err err = {0};
+    struct span top, name, text;
+    if (!store_map_blob(store, &f->blob, &map, &err) ||
+        !zip_open(&z, map.bytes, &zip_default_limits, a, &err)) {
+        fetch_failed(f, false, err.code, err.text);
+        return;
+    }
+    for (size_t i = 0; i < z.count; i++) {
+        const struct zip_entry *e = &z.entries[i];
+        if (!span_cut_char(e->name, '/', &top, &name) || !span_eq(name, SPAN("METADATA")) ||
+            !span_ends(top, SPAN(".dist-info")) || e->size > PIP_MAX_METADATA)
+            continue;
+        if (zip_read(e, a, &text, &err))
+            pip_take_metadata(f->rel, text);
+        else
+            fetch_failed(f, false, err.code, err.text);
+        return;
+    }
+    fetch_failed(f, false, ERR_BAD_ARCHIVE, "it has no METADATA");
+}
+
+static void local_work(struct pool_task *t)
+{
+    struct pip_fetch *f = container_of(t, struct pip_fetch, local);
+    pip_links_store(registry_store(f->rel->project->resolve->job->registry),
+                    f->url + strlen(PIP_FILE_URL), &f->blob, &f->err);
+}
+
+static void local_done(struct pool_task *t)
+{
+    struct pip_fetch *f = container_of(t, struct pip_fetch, local);
+    struct pip_resolve *r = f->rel->project->resolve;
+    char hex[DIGEST_HEX_SIZE];
+    r->pending--;
+    if (r->ending) {
+        pip_kick(r);
+        return;
+    }
+    /* The page is ours: what an index tells of a file is known of this one only now. */
+    struct pip_file *file = (struct pip_file *)(uintptr_t)f->rel->file;
+    file->sha256 = arena_span(r->arena, span_str(digest_hex(&f->blob, hex)));
+    if (f->err.code)
+        fetch_failed(f, false, f->err.code, f->err.text);
+    else if (file->wheel)
+        take_wheel(f);
+    else
+        take_sdist(f, &f->blob);
+    if (f->rel->state == PIP_READY)
+        pip_scout_metadata(f->rel);
+    pip_kick(r);
+}
+
+static void read_local(struct pip_fetch *f)
+{
+    struct pip_resolve *r = f->rel->project->resolve;
+    f->local = (struct pool_task){.work = local_work, .done = local_done};
+    r->pending++;
+    pool_submit(r->job->pool, &f->local, INT32_MAX);
 }
 
 void pip_release_want(struct pip_release *rel, bool may_fetch_sdist)
@@ -239,7 +314,9 @@ void pip_release_want(struct pip_release *rel, bool may_fetch_sdist)
     *VEC_PUSH(&r->fetches) = f;
     f->url = arena_str(r->arena, span_str(url));
     pip_remote_init(&f->zip, rel->file->size, rel->file->filename, p->tail_hint);
-    if (!rel->file->wheel)
+    if (strncmp(f->url, PIP_FILE_URL, strlen(PIP_FILE_URL)) == 0)
+        read_local(f);
+    else if (!rel->file->wheel)
         ask_sdist(f);
     else if (rel->file->metadata != PIP_METADATA_NONE)
         ask_advertised(f);

@@ -18,6 +18,9 @@ struct pip_fetch {
     bool active;
     struct registry_get get;
     struct registry_fetch sdist;
+    struct pool_task local; /* reads a file of this machine */
+    struct digest blob;
+    struct err err;
     struct pip_remote zip;
 };
 

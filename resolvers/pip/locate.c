@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Where a locked file lies: its project's page tells, whichever mirror is asked. */
 #include "resolvers/pip/index.h"
+#include "resolvers/pip/links.h"
 #include "resolvers/pip/name.h"
 #include "resolvers/pip/resolve.h"
 
@@ -11,7 +12,11 @@ struct locate {
     struct arena *arena;
     uv_timer_t timer;
     size_t next_extra; /* which of the extra indexes is asked next */
+    size_t next_link;  /* which of the find-links pages */
     struct registry_get get;
+    struct pool_task local; /* looks for a file of this machine */
+    struct digest digest;
+    const char *path;
 };
 
 static void closed(uv_handle_t *handle)
@@ -73,7 +78,7 @@ static bool take_page(struct locate *l)
     return ok;
 }
 
-static void ask(struct locate *l, const char *index);
+static void ask(struct locate *l, const char *path);
 
 /* The next extra index; false: there is none. */
 static bool ask_next(struct locate *l)
@@ -82,11 +87,62 @@ static bool ask_next(struct locate *l)
     while (l->next_extra < registry->extra_count) {
         const struct registry_extra *extra = &registry->extra[l->next_extra++];
         if (!extra->scope) {
-            ask(l, extra->url);
+            ask(l,
+                arena_printf(l->arena, "%s%s/", extra->url, json_get_str(l->job->package, "name")));
+            return true;
+        }
+    }
+    const json_t *links = json_object_get(l->job->details, "find_links");
+    while (l->next_link < json_array_size(links)) {
+        const char *link = json_string_value(json_array_get(links, l->next_link++));
+        if (link && pip_link_is_page(span_str(link))) {
+            ask(l, link);
             return true;
         }
     }
     return false;
+}
+
+static void not_found(struct locate *l)
+{
+    struct err *err = &l->job->err;
+    err_set(err, ERR_NO_PACKAGE,
+            "the index no longer has the locked file %s; resolve anew with --refresh",
+            json_get_str(l->job->package, "filename"));
+    err_wrap(err, "%s %s", json_get_str(l->job->package, "name"),
+             json_get_str(l->job->package, "version"));
+}
+
+static void local_work(struct pool_task *t)
+{
+    struct locate *l = container_of(t, struct locate, local);
+    struct err ignored;
+    if (!pip_links_store(registry_store(l->job->registry), l->path, &l->digest, &ignored))
+        l->path = NULL;
+}
+
+/* Another file of the name is none. */
+static void local_done(struct pool_task *t)
+{
+    struct locate *l = container_of(t, struct locate, local);
+    struct digest promised;
+    if (l->path && json_get_digest(l->job->package, "digest", &promised) &&
+        digest_eq(&promised, &l->digest))
+        l->job->url = mem_printf(PIP_FILE_URL "%s", l->path);
+    else
+        not_found(l);
+    finish(l);
+}
+
+/* True: one of this machine's files has the name, and is read into the store. */
+static bool look_here(struct locate *l)
+{
+    l->path = pip_links_find(l->job->details, json_get_span(l->job->package, "filename"), l->arena);
+    if (!l->path || !l->job->pool)
+        return false;
+    l->local = (struct pool_task){.work = local_work, .done = local_done};
+    pool_submit(l->job->pool, &l->local, INT32_MAX);
+    return true;
 }
 
 static void page_done(struct registry_get *get)
@@ -94,22 +150,19 @@ static void page_done(struct registry_get *get)
     struct locate *l = get->ctx;
     struct locate_job *job = l->job;
     if (!take_page(l)) {
-        if (ask_next(l))
+        if (ask_next(l) || look_here(l))
             return;
-        err_set(&job->err, ERR_NO_PACKAGE,
-                "the index no longer has the locked file %s; resolve anew with --refresh",
-                json_get_str(job->package, "filename"));
-    }
-    if (!job->url)
+        not_found(l);
+    } else if (!job->url) {
         err_wrap(&job->err, "%s %s", json_get_str(job->package, "name"),
                  json_get_str(job->package, "version"));
+    }
     finish(l);
 }
 
-static void ask(struct locate *l, const char *index)
+static void ask(struct locate *l, const char *path)
 {
-    struct span name = json_get_span(l->job->package, "name");
-    l->get = (struct registry_get){.path = arena_printf(l->arena, "%s%.*s/", index, SPAN_ARG(name)),
+    l->get = (struct registry_get){.path = path,
                                    .accept = PIP_INDEX_ACCEPT,
                                    .ttl_ms = PAGE_TTL_MS,
                                    .max_bytes = 64u << 20,
@@ -144,5 +197,5 @@ void pip_locate(struct locate_job *job)
         uv_timer_start(&l->timer, finish_soon, 0, 0);
         return;
     }
-    ask(l, "");
+    ask(l, arena_printf(l->arena, "%.*s/", SPAN_ARG(name)));
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The result: pip's part of a lock. */
+#include "resolvers/pip/links.h"
 #include "resolvers/pip/resolve_priv.h"
 
 void pip_warn(struct pip_resolve *r, const char *text)
@@ -18,6 +19,10 @@ static void put_origin(json_t *entry, const struct pip_release *rel)
     AUTO_FREE char *url = pip_file_url(p, rel->file);
     if (p->direct_url.len) {
         json_put_span(entry, "origin", p->direct_url);
+        return;
+    }
+    if (url && span_starts(span_str(url), SPAN(PIP_FILE_URL))) { /* a file of this machine */
+        json_put_span(entry, "origin", rel->file->filename);
         return;
     }
     struct span path = registry_path_of(p->resolve->job->registry, span_str(url));

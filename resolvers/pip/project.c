@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Projects: their page, the releases on it, and the best file of each. */
+#include "resolvers/pip/links.h"
 #include "resolvers/pip/resolve_priv.h"
 
 static void page_done(struct registry_get *get);
@@ -102,6 +103,28 @@ static void ask(struct pip_source *s, const char *path)
     registry_get(r->job->registry, &s->get);
 }
 
+/* find-links: pages that are the same for all projects, and files of this machine. */
+static void ask_links(struct pip_project *p, const json_t *links)
+{
+    struct arena *a = p->resolve->arena;
+    size_t i;
+    json_t *v;
+    json_array_foreach (links, i, v) {
+        struct span link = span_of(json_string_value(v), json_string_length(v));
+        if (!json_is_string(v) || p->source_count == PIP_MAX_INDEXES)
+            continue;
+        struct pip_source *s = &p->sources[p->source_count++];
+        s->only_if_any = true;
+        if (pip_link_is_page(link)) {
+            p->sources_left++;
+            ask(s, arena_str(a, link));
+        } else {
+            pip_links_list(link, p->name, a, &s->page);
+            s->state = s->page.files.n ? PIP_READY : PIP_MISSING;
+        }
+    }
+}
+
 /* All indexes count alike, as with pip. */
 static void ask_sources(struct pip_project *p)
 {
@@ -119,6 +142,7 @@ static void ask_sources(struct pip_project *p)
     for (size_t i = 0, k = 1; k < p->source_count; i++)
         if (!registry->extra[i].scope)
             ask(&p->sources[k++], arena_printf(r->arena, "%s%s", registry->extra[i].url, path));
+    ask_links(p, json_object_get(r->job->details, "find_links"));
 }
 
 static bool page_take(struct pip_source *s, const struct registry_get *get)
@@ -138,7 +162,7 @@ static bool page_take(struct pip_source *s, const struct registry_get *get)
     if (!pip_page_parse(&s->page, body, get->content_type, p->name, a, &p->err))
         return err_wrap(&p->err, "index page of %.*s", SPAN_ARG(p->name));
     s->page_url = arena_str(a, span_str(get->url));
-    s->state = PIP_READY;
+    s->state = s->only_if_any && s->page.files.n == 0 ? PIP_MISSING : PIP_READY;
     return true;
 }
 

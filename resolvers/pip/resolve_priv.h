@@ -73,7 +73,8 @@ struct pip_source {
     enum pip_state state;
     struct registry_get get;
     struct pip_page page;
-    const char *page_url;
+    const char *page_url; /* NULL: its URLs are whole */
+    bool only_if_any;     /* tells nothing of projects that it has no files of */
 };
 
 struct pip_project {

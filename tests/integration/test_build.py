@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """build-env from environment file to mounted session, on registries of this test's own."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import tarfile
 import unittest
 
+from fixture_registry import make_sdist, make_wheel
 from strata_case import StrataCase
 
 ENVIRONMENT = """
@@ -93,6 +95,69 @@ class Builds(StrataCase):
     def test_optional_packages_of_other_systems_are_left_out(self):
         lock = self.lock(npm=["maybe-darwin"])
         self.assertEqual([p["name"] for p in lock["managers"]["npm"]["packages"]], ["maybe-darwin"])
+
+
+class FindLinks(StrataCase):
+    def setUp(self):
+        super().setUp()
+        self.links = os.path.join(self.top, "my links")
+        os.mkdir(self.links)
+        self.find = {"PIP_CONFIG_FILE": self.write("pip.conf", f"[global]\nfind-links = file://{self.links.replace(' ', '%20')}\n")}
+
+    def put(self, p):
+        name, data = make_sdist(p) if p.get("sdist") else make_wheel(p)
+        with open(os.path.join(self.links, name), "wb") as f:
+            f.write(data)
+        return os.path.join(self.links, name)
+
+    def test_files_of_this_machine_count_beside_the_index(self):
+        self.put({"name": "beta", "version": "3.5", "requires": ["only-here"], "files": {"beta.py": "VERSION = '3.5'\n"}})
+        self.put({"name": "only-here", "version": "1.0", "files": {"only_here.py": "X = 1\n"}})
+        self.put({"name": "beta", "version": "2.0", "files": {"beta.py": "VERSION = 'another 2.0'\n"}})
+        lock = self.lock(["beta"], env=self.find)
+        self.assertEqual(self.versions(lock, "pip"), {"beta": "3.5", "only-here": "1.0"})
+        self.assertNotIn(self.links, json.dumps(lock))
+        digest = self.build(["beta"], env=self.find)
+        self.assertEqual(self.build(["beta"], env=self.find, home="other"), digest)
+        if can_mount():
+            self.assertEqual(self.ok("run", digest, "--", "python", "-c", "import beta, only_here; print(beta.VERSION)"),
+                             "3.5")
+        indexed = next(p for p in self.lock(["beta==2.0"], env=self.find)["managers"]["pip"]["packages"])
+        self.assertIn("files/beta-2.0", indexed["origin"])
+        self.fails(3, "build", "--pip", "only-here", words=["only-here"], home="without")
+
+    def test_a_lock_finds_its_file_again_and_no_other(self):
+        file = self.put({"name": "only-here", "version": "1.0", "files": {"only_here.py": "X = 1\n"}})
+        environment = self.write("environment.yaml", "config:\n  networking: {type: unrestricted}\n"
+                                 "  packages: {pip: [only-here]}\n")
+        self.ok("lock", environment, env=self.find)
+        digest = self.ok("build", environment, env=self.find, home="second")
+        one = "file://" + file.replace(" ", "%20")
+        self.assertEqual(self.ok("build", environment, env={"PIP_FIND_LINKS": one}, home="third"), digest)
+        self.fails(3, "build", environment, words=["only-here 1.0", "resolve anew"], home="fourth")
+        self.put({"name": "only-here", "version": "1.0", "files": {"only_here.py": "X = 2\n"}})
+        self.fails(3, "build", environment, env=self.find, words=["only-here 1.0", "resolve anew"], home="fifth")
+
+    def test_pages_of_links_are_read(self):
+        name, data = make_wheel({"name": "paged", "version": "1.0", "files": {"paged.py": ""}})
+        self.registry.pip.files[name] = data
+        digest = hashlib.sha256(data).hexdigest()
+        page = f'<a href="pip/files/{name}#sha256={digest}">{name}</a><a href="other-1.0.tar.gz">x</a>'.encode()
+        answer = self.registry.answer
+        self.registry.answer = lambda path, accept: (200, "text/html", page) if path == "/links.html" else answer(path, accept)
+        env = {"PIP_FIND_LINKS": f"{self.registry.base}/links.html"}
+        self.assertEqual(self.versions(self.lock(["paged", "beta"], env=env), "pip"), {"paged": "1.0", "beta": "2.0"})
+        self.build(["paged"], env=env)
+        self.fails(3, "build", "--pip", "nowhere", env=env, words=["no project nowhere"])
+
+    def test_what_lies_there_may_be_anything(self):
+        for name, content in [("bad-1.0-py3-none-any.whl", b"PK"), ("bad-0.9.tar.gz", b"x"), ("bad-.whl", b"")]:
+            with open(os.path.join(self.links, name), "wb") as f:
+                f.write(content)
+        os.mkfifo(os.path.join(self.links, "bad-2.0-py3-none-any.whl"))
+        os.mkdir(os.path.join(self.links, "bad-3.0-py3-none-any.whl"))
+        self.fails(3, "build", "--pip", "bad==1.0", env=self.find, words=["bad 1.0"])
+        self.fails(3, "build", "--pip", "bad==2.0", env=self.find, words=["bad"])
 
 
 class Locks(StrataCase):
