@@ -68,6 +68,7 @@ struct resolve_job {
     const struct log *log;
     const json_t *details;  /* what discovery knows of the registry besides (discover.h) */
     const char *base_root;  /* of the base that packages are installed over; NULL: "/" */
+    const char *bootstrap;  /* apt: the suite whose essential packages are wanted too; or NULL */
     const json_t *previous; /* an older lock whose versions are preferred; NULL: none */
     /* A package is certain, or at least likely, before the resolution ends: its entry as it will
      * stand in the lock (`requires` may be missing still) and where its bytes are now. The caller

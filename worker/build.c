@@ -112,6 +112,7 @@ void build_free(struct build *b)
     artifact_free(b->artifact);
     json_decref(b->result.lock);
     json_decref(b->result.warnings);
+    json_decref(b->apt_details);
     arena_free(b->arena);
     free(b);
 }
@@ -159,7 +160,8 @@ static bool request_key(struct build *b, struct err *err)
     json_object_set(policy, "allow_scripts", scripts);
     json_object_set(key, "policy", policy);
     struct digest base;
-    if (json_array_size(json_object_get(r->packages, "apt")) > 0) {
+    json_put_str(key, "suite", b->suite);
+    if (b->suite || json_array_size(json_object_get(r->packages, "apt")) > 0) {
         if (!build_apt_base(b, &base, err))
             return false;
         json_put_digest(key, "base", &base);
@@ -390,9 +392,12 @@ static void on_progress(struct resolve_job *job, size_t known, size_t resolved)
     m->progress.resolved = resolved;
 }
 
-static void start_resolve(struct build_manager *m, const json_t *specs)
+static bool start_resolve(struct build_manager *m, const json_t *specs, struct err *err)
 {
     struct build *b = m->build;
+    const json_t *details = build_base_details(b, m->ops->manager, err);
+    if (!details && err->code)
+        return false;
     size_t i;
     json_t *spec;
     m->specs = mem_array(json_array_size(specs) + 1, sizeof(*m->specs));
@@ -407,7 +412,9 @@ static void start_resolve(struct build_manager *m, const json_t *specs)
         .loop = b->engine->loop,
         .pool = b->engine->pool,
         .log = b->engine->log,
-        .details = discovery_details(engine_discovery(b->engine), m->ops->manager),
+        .details = details,
+        .base_root = m->ops->whole ? b->base_root : NULL,
+        .bootstrap = m->ops->whole ? b->suite : NULL,
         .previous = b->request->previous ? lock_part(b->request->previous, m->ops->manager) : NULL,
         .choose = on_choose,
         .progress = on_progress,
@@ -420,6 +427,7 @@ static void start_resolve(struct build_manager *m, const json_t *specs)
     b->open++;
     build_set_phase(m, PHASE_RESOLVE);
     m->ops->resolve(&m->job);
+    return true;
 }
 
 /* ---- the beginning ----------------------------------------------------------------------- */
@@ -464,7 +472,7 @@ static bool add_managers(struct build *b, struct err *err)
         const struct resolver_ops *ops = resolvers[i];
         const json_t *specs = json_object_get(b->request->packages, ops->manager);
         bool wanted = b->request->lock ? lock_part(b->request->lock, ops->manager) != NULL
-                                       : json_array_size(specs) > 0;
+                                       : json_array_size(specs) > 0 || (b->suite && ops->whole);
         if (!wanted)
             continue;
         struct build_manager *m = &b->managers[b->manager_count++];
@@ -483,7 +491,8 @@ static bool add_managers(struct build *b, struct err *err)
 
 static bool begin(struct build *b, struct err *err)
 {
-    if (!add_managers(b, err) || !request_key(b, err) || !store_hold(b->engine->store, err))
+    if (!build_base_open(b, err) || !add_managers(b, err) || !request_key(b, err) ||
+        !store_hold(b->engine->store, err))
         return false;
     b->holding = true;
     if (recall(b))
@@ -501,8 +510,12 @@ static bool begin(struct build *b, struct err *err)
         return locked(b, err);
     }
     for (size_t i = 0; i < b->manager_count && !b->failed; i++)
-        start_resolve(&b->managers[i],
-                      json_object_get(b->request->packages, b->managers[i].ops->manager));
+        if (!start_resolve(&b->managers[i],
+                           json_object_get(b->request->packages, b->managers[i].ops->manager),
+                           err)) {
+            build_fail(b, err, &b->managers[i], NULL, PHASE_RESOLVE);
+            return false;
+        }
     if (b->manager_count == 0)
         assemble_lock(b);
     return true;

@@ -43,6 +43,7 @@ struct build_request {
     const json_t *packages; /* {"pip":["a==1",...],...}, specs parsed before */
     const json_t *lock;     /* reproduce this one; NULL: resolve */
     const json_t *previous; /* prefer this lock's versions; NULL: the newest */
+    const char *base;       /* "host" (also NULL) or "debian:SUITE" */
     const struct platform *platform;
     const struct policy *policy;
     enum compression compression;

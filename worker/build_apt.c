@@ -13,7 +13,10 @@
 
 bool build_apt_base(const struct build *b, struct digest *out, struct err *err)
 {
-    (void)b;
+    if (b->suite) { /* nothing is installed there */
+        *out = digest_of(SPAN(""));
+        return true;
+    }
     AUTO_FD int fd = open("/var/lib/dpkg/status", O_RDONLY | O_CLOEXEC);
     AUTO_MAPPED struct io_map map = {0};
     if (fd < 0)
@@ -269,6 +272,10 @@ void build_apt_install(struct build_apt *a)
         .log = b->engine->log,
         .debs = debs,
         .deb_count = a->deb_count,
+        .base_dirs = b->suite ? &b->base_root : NULL,
+        .base_count = b->suite ? 1 : 0,
+        .merged = a->merged,
+        .bootstrap = b->suite != NULL,
         .removed = names,
         .removed_count = json_array_size(removed),
         .source_date_epoch = b->request->source_date_epoch,
@@ -296,9 +303,10 @@ static bool same_base(const struct build *b, const json_t *part, struct err *err
 
 /* A .deb lies below the archive of the suite that listed it; a lock of another machine may know a
  * suite that no source here has: then any archive may have the file. */
-static const char *deb_url(const struct build *b, const json_t *package)
+static const char *deb_url(struct build *b, const json_t *package)
 {
-    const json_t *details = discovery_details(engine_discovery(b->engine), "apt");
+    struct err ignored = {0};
+    const json_t *details = build_base_details(b, "apt", &ignored);
     const char *suite = json_get_str(package, "suite"), *origin = json_get_str(package, "origin");
     size_t i;
     json_t *source;
@@ -309,6 +317,40 @@ static const char *deb_url(const struct build *b, const json_t *package)
                                 span_ends(span_str(uri), SPAN("/")) ? "" : "/", origin);
     }
     return origin;
+}
+
+/* A root that is made has its links as debootstrap makes them. */
+static unsigned base_merged(const struct build *b)
+{
+    if (!b->suite)
+        return apt_base_merged("/");
+    return strcmp(b->request->platform->arch, "x86_64") == 0 ? 0x3f : 0x07;
+}
+
+/* The first packages of a root: those marked, and all that they require. */
+static void find_first(struct build_apt *a)
+{
+    const struct build *b = a->manager->build;
+    AUTO_MAP struct map packages = {0};
+    VEC(const json_t *) open = {0};
+    size_t i;
+    json_t *p, *name;
+    json_array_foreach (json_object_get(a->manager->part, "packages"), i, p) {
+        map_put(&packages, json_get_span(p, "name"), p);
+        if (b->suite && json_is_true(json_object_get(p, "essential")) &&
+            map_put(&a->first, json_get_span(p, "name"), NULL))
+            *VEC_PUSH(&open) = p;
+    }
+    while (open.n) {
+        const json_t *each = open.v[--open.n];
+        json_array_foreach (json_object_get(each, "requires"), i, name) {
+            struct span s = span_str(json_string_value(name));
+            p = map_get(&packages, s);
+            if (p && map_put(&a->first, json_get_span(p, "name"), NULL))
+                *VEC_PUSH(&open) = p;
+        }
+    }
+    VEC_FREE(&open);
 }
 
 bool build_apt_start(struct build_manager *m, struct err *err)
@@ -324,7 +366,8 @@ bool build_apt_start(struct build_manager *m, struct err *err)
     if (b->apt_ready)
         return true;
     b->missing++;
-    a->merged = apt_base_merged("/");
+    a->merged = base_merged(b);
+    find_first(a);
     const json_t *packages = json_object_get(m->part, "packages");
     a->debs = arena_array(b->arena, json_array_size(packages) + 1, sizeof(*a->debs));
     json_array_foreach (packages, i, package) {

@@ -31,7 +31,7 @@ static bool deb_key(struct build_deb *d, struct err *err)
     json_put_int(key, "packer", PACKER_VERSION);
     json_put_int(key, "epoch", b->request->source_date_epoch);
     json_put_str(key, "compression", b->request->compression == COMPRESS_GZIP ? "gzip" : "zstd");
-    json_put_int(key, "merged", d->apt->merged);
+    json_put_int(key, "form", d->form);
     json_put_digest(key, "deb", &d->source->fetch.blob);
     return json_canonical_digest(key, &d->key, err);
 }
@@ -113,7 +113,7 @@ static void unpack_work(struct pool_task *t)
 {
     struct build_deb *d = container_of(t, struct build_deb, task);
     struct store *store = d->apt->manager->build->engine->store;
-    d->tree = deb_tree_open(store, &d->source->fetch.blob, d->apt->merged, !d->recalled, &d->err);
+    d->tree = deb_tree_open(store, &d->source->fetch.blob, d->form, !d->recalled, &d->err);
     /* What cannot be read here, dpkg may judge. */
     if (d->err.code == ERR_BAD_ARCHIVE || d->err.code == ERR_TOO_LARGE)
         err_clear(&d->err);
@@ -146,6 +146,8 @@ static void pump(struct build_apt *a)
         memmove(a->waiting.v, a->waiting.v + 1, --a->waiting.n * sizeof(*a->waiting.v));
         a->debs_open++;
         b->open++;
+        bool first = map_has(&a->first, json_get_span(d->source->package, "name"));
+        d->form = a->merged | (first ? DEB_FIRST : 0);
         d->recalled = recall_deb(d);
         d->task = (struct pool_task){.work = unpack_work, .done = unpack_done};
         pool_submit(b->engine->pool, &d->task, json_get_int(d->source->package, "size", 0));
@@ -193,6 +195,8 @@ void build_apt_free(struct build_manager *m)
     struct build_apt *a = m->apt;
     for (size_t i = 0; a && i < a->deb_count; i++)
         deb_tree_free(a->debs[i].tree);
-    if (a)
+    if (a) {
+        map_release(&a->first);
         VEC_FREE(&a->waiting);
+    }
 }

@@ -21,6 +21,7 @@ struct build_deb {
     struct digest key;
     struct segment segment;
     struct build_unit *unit; /* of the layer; NULL: not yet, or dpkg's */
+    unsigned form;           /* deb_tree.h: merged, and DEB_FIRST */
     bool recalled;           /* the segment is there */
     bool packing;            /* segment_build is under way */
     struct err err;
@@ -30,7 +31,8 @@ struct build_apt {
     struct build_manager *manager;
     struct apt_layer_job job;
     struct digest key;
-    unsigned merged; /* of the base: deb_tree.h */
+    unsigned merged;  /* of the base: deb_tree.h */
+    struct map first; /* names of a new root's first packages */
     struct build_deb *debs;
     size_t deb_count, debs_missing; /* not looked at yet */
     VEC(struct build_deb *) waiting;

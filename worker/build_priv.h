@@ -82,6 +82,9 @@ struct build {
     VEC(struct build_unit *) runnable; /* source ready, not started; heaviest first */
     size_t running, missing;           /* units under way, units not ready */
     bool installing;
+    const char *suite;                /* of a root that is made; NULL: the base is this machine */
+    const char *base_root;            /* with suite: an empty folder */
+    json_t *apt_details;              /* with suite: the sources that are asked */
     bool apt_ready;                   /* apt's layer is made */
     struct map tools;                 /* what sdists are built with */
     VEC(struct build_sdist *) sdists; /* build_sdist.c */
@@ -130,6 +133,10 @@ bool build_ahead_adopt(struct build_unit *u); /* is it made already, or under wa
 void build_ahead_drop(struct build *b);       /* stops what nobody waits for */
 void build_ahead_cancel(struct build *b);
 void build_ahead_free(struct build *b);
+
+/* build_base.c. _details: what is known of a manager's registry; NULL where err is set. */
+bool build_base_open(struct build *b, struct err *err);
+const json_t *build_base_details(struct build *b, const char *manager, struct err *err);
 
 /* build_apt.c: a manager whose packages are installed as a whole. */
 bool build_apt_start(struct build_manager *m, struct err *err);

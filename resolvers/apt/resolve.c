@@ -28,7 +28,8 @@ static json_t *requires_json(struct apt_universe *u, const struct apt_version *v
     return out;
 }
 
-static json_t *package_json(struct apt_universe *u, const struct apt_version *v, bool requested)
+static json_t *package_json(struct apt_universe *u, const struct apt_version *v, bool requested,
+                            bool essential)
 {
     json_t *p = json_object();
     AUTO_BUF struct buf digest = BUF(128);
@@ -44,6 +45,8 @@ static json_t *package_json(struct apt_universe *u, const struct apt_version *v,
     json_object_set_new(p, "requires", requires_json(u, v));
     if (requested)
         json_object_set_new(p, "requested", json_true());
+    if (essential)
+        json_object_set_new(p, "essential", json_true());
     if (v->name->installed)
         json_put_span(p, "replaces", v->name->installed->version);
     return p;
@@ -55,7 +58,7 @@ static int by_name(const void *a, const void *b)
 }
 
 static bool make_lock(struct apt_resolve *r, struct apt_universe *u, struct span status,
-                      const struct map *roots)
+                      const struct map *roots, const struct map *essential)
 {
     json_t *packages = json_array(), *removed = json_array(), *requested = json_array();
     VEC(struct apt_name *) names = {0};
@@ -74,7 +77,8 @@ static bool make_lock(struct apt_resolve *r, struct apt_universe *u, struct span
         if (n->chosen->sha256.len != 64 || n->chosen->filename.len == 0)
             ok = err_set(&r->err, ERR_BAD_ARCHIVE, "%.*s %.*s: its list tells no SHA256 or no file",
                          SPAN_ARG(n->name), SPAN_ARG(n->chosen->version));
-        json_array_append_new(packages, package_json(u, n->chosen, map_has(roots, n->name)));
+        json_array_append_new(packages, package_json(u, n->chosen, map_has(roots, n->name),
+                                                     map_has(essential, n->name)));
     }
     VEC_FREE(&names);
     for (size_t i = 0; i < r->job->spec_count; i++)
@@ -84,6 +88,8 @@ static bool make_lock(struct apt_resolve *r, struct apt_universe *u, struct span
     json_object_set_new(r->lock, "packages", packages);
     json_object_set_new(r->lock, "removed", removed);
     json_put_digest(r->lock, "base", &base);
+    if (r->job->bootstrap)
+        json_put_str(r->lock, "bootstrap", r->job->bootstrap);
     return ok;
 }
 
@@ -142,6 +148,41 @@ static bool read_status(const struct apt_resolve *r, struct buf *text, struct bu
            apt_index_open(buf_span(text), buf_span(index), out, err);
 }
 
+/* What a root of its own begins with, as debootstrap's variant minbase has it: what is required,
+ * apt, and, as /bin and its kin are made links into /usr, the package that says so. */
+static bool is_first(struct span name, struct span stanza)
+{
+    return span_eq(name, SPAN("apt")) || span_eq(name, SPAN("usr-is-merged")) ||
+           span_find(stanza, SPAN("\nPriority: required\n")) < stanza.len ||
+           span_find(stanza, SPAN("\nEssential: yes\n")) < stanza.len;
+}
+
+static void find_first(const struct apt_list *lists, size_t count, struct map *out)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < lists[i].index.name_count; k++) {
+            const struct apt_index_row *row = &lists[i].index.names[k];
+            struct span name =
+                span_slice(lists[i].index.text, row->name_at, (size_t)row->name_at + row->name_len);
+            if (is_first(name, apt_index_stanza(&lists[i].index, row)))
+                map_put(out, name, NULL);
+        }
+}
+
+/* The requests, and before them what the bootstrap wants. */
+static struct apt_request *all_requests(struct apt_resolve *r, const struct apt_request *asked,
+                                        const struct map *first, size_t *count)
+{
+    struct apt_request *all =
+        arena_array(r->arena, first->n + r->job->spec_count + 1, sizeof(*all));
+    *count = 0;
+    for (size_t i = 0; i < first->n; i++)
+        all[(*count)++] = (struct apt_request){.name = first->v[i].key};
+    for (size_t i = 0; i < r->job->spec_count; i++)
+        all[(*count)++] = asked[i];
+    return all;
+}
+
 static void choose(struct apt_resolve *r)
 {
     AUTO_BUF struct buf status = BUF(STATUS_MAX_BYTES), index = BUF(STATUS_MAX_BYTES);
@@ -159,10 +200,15 @@ static void choose(struct apt_resolve *r)
         return;
     struct apt_universe *u = apt_universe_new(lists, list_count, &installed, r->arch);
     AUTO_MAP struct map roots = {0};
+    AUTO_MAP struct map first = {0};
+    size_t count;
+    if (r->job->bootstrap)
+        find_first(lists, list_count, &first);
+    const struct apt_request *all = all_requests(r, requests, &first, &count);
     for (size_t i = 0; i < r->job->spec_count; i++)
         map_put(&roots, requests[i].name, NULL);
-    if (apt_choose(u, requests, r->job->spec_count, &r->err))
-        make_lock(r, u, buf_span(&status), &roots);
+    if (apt_choose(u, all, count, &r->err))
+        make_lock(r, u, buf_span(&status), &roots, &first);
     apt_universe_free(u);
 }
 

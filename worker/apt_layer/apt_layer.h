@@ -47,6 +47,8 @@ struct apt_layer_job {
     size_t removed_count;
     const char *const *base_dirs; /* NULL: this machine's root */
     size_t base_count;
+    unsigned merged; /* deb_tree.h: of the base, or what it is to have */
+    bool bootstrap;  /* the base is empty, /bin and its kin are made */
     int64_t source_date_epoch;
     void (*line)(struct apt_layer_job *job, const char *text); /* dpkg's output; may be NULL */
     void (*done)(struct apt_layer_job *job);

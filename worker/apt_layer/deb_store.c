@@ -286,6 +286,8 @@ struct deb_tree *deb_tree_open(struct store *store, const struct digest *blob, u
         return err_sys(err, DEBS_FOLDER), NULL;
     struct deb_tree *t = recall(debs, name);
     bool kept = t != NULL;
+    if (t)
+        t->first = merged & DEB_FIRST;
     if (!t || (with_content && !t->why_dpkg)) {
         deb_tree_free(t);
         t = store_map_blob(store, blob, &map, err) ? deb_tree_read(map.bytes, merged, err) : NULL;

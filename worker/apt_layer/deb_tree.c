@@ -100,7 +100,7 @@ static bool control_member(struct deb_tree *t, const struct tar_entry *e)
         read_stanza(t, e->data);
         return true;
     }
-    if (span_eq(name, SPAN("preinst")))
+    if (span_eq(name, SPAN("preinst")) && !t->first)
         leave_to_dpkg(t, "a script of it runs before it is unpacked");
     if (span_eq(name, SPAN("conffiles")))
         t->conffiles = arena_span(t->arena, e->data);
@@ -330,6 +330,7 @@ struct deb_tree *deb_tree_read(struct span bytes, unsigned merged, struct err *e
     AUTO_BUF struct buf control = BUF(0);
     struct deb deb;
     t->arena = arena_new();
+    t->first = merged & DEB_FIRST;
     bool ok = deb_open(bytes, &deb, err) &&
               deb_inflate(deb.control, CONTROL_MAX_BYTES, 0, &control, err) &&
               read_control(t, buf_span(&control), err);

@@ -49,6 +49,7 @@ struct deb_tree {
     const char *why_dpkg; /* NULL: may be unpacked here */
     struct span package, version, arch;
     bool multi_arch_same;
+    bool first;                 /* DEB_FIRST */
     struct span control;        /* the stanza, whole lines */
     struct span conffiles;      /* "/etc/x" lines */
     struct span triggers;       /* of its control files */
@@ -60,6 +61,9 @@ struct deb_tree {
 /* "bin", "sbin", "lib", "lib64", "lib32", "libx32", bit 0 first. */
 #define DEB_MERGED_COUNT 6
 extern const char *const deb_merged_names[DEB_MERGED_COUNT];
+/* Beside those bits: the package is one of the first of a root that is being made, so a script that
+ * runs before unpacking is no reason to leave it to dpkg, which is not there yet. */
+#define DEB_FIRST 0x40u
 /* Where a path of a package really is. */
 struct span deb_real_path(struct arena *a, struct span path, unsigned merged);
 

@@ -24,19 +24,34 @@ static const char script[] =
     "cd /build\n"
     "options='--force-unsafe-io --force-confdef --force-confold --abort-after=99999'\n"
     "if [ -s removed ]; then dpkg $options --force-depends --remove $(cat removed) || exit 1; fi\n"
-    "if [ -s native/status ]; then\n"
-    "    while read -r mode uid gid path; do\n"
-    "        chown \"$uid:$gid\" \"/$path\" && chmod \"$mode\" \"/$path\" || exit 1\n"
-    "    done < native/modes\n"
+    "while read -r mode uid gid path; do\n"
+    "    chown \"$uid:$gid\" \"/$path\" && chmod \"$mode\" \"/$path\" || exit 1\n"
+    "done < modes\n"
+    "tell() {\n"
     "    while read -r name package; do\n"
     "        echo \"$package\" >> \"/var/lib/dpkg/triggers/$name\" || exit 1\n"
-    "    done < native/named\n"
-    "    if [ -s native/interests ]; then\n"
-    "        cat native/interests >> /var/lib/dpkg/triggers/File || exit 1\n"
+    "    done < $1/named\n"
+    "    if [ -s $1/interests ]; then\n"
+    "        cat $1/interests >> /var/lib/dpkg/triggers/File || exit 1\n"
     "    fi\n"
-    "    cat native/pending >> /var/lib/dpkg/triggers/Unincorp || exit 1\n"
-    "    cat native/status >> /var/lib/dpkg/status || exit 1\n"
+    "    if [ -s $1/status ]; then\n"
+    "        cat $1/pending >> /var/lib/dpkg/triggers/Unincorp || exit 1\n"
+    "        cat $1/status >> /var/lib/dpkg/status || exit 1\n"
+    "    fi\n"
+    "}\n"
+    "if [ -s first/status ]; then\n"
+    "    mkdir -p /var/lib/dpkg/updates /var/lib/dpkg/triggers || exit 1\n"
+    "    echo 1 > /var/lib/dpkg/info/format\n"
+    "    : > /var/lib/dpkg/available\n"
+    "    tell first\n"
+    "    while read -r name arch file; do\n"
+    "        DPKG_MAINTSCRIPT_PACKAGE=$name DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 \\\n"
+    "        DPKG_MAINTSCRIPT_ARCH=$arch DPKG_MAINTSCRIPT_NAME=preinst DPKG_ROOT= \\\n"
+    "        DPKG_ADMINDIR=/var/lib/dpkg \"$file\" install < /dev/null || exit 1\n"
+    "    done < preinsts\n"
+    "    dpkg $options --configure -a || exit 1\n"
     "fi\n"
+    "tell rest\n"
     "line='\n'\n"
     "states() { dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n'; }\n"
     "missing() {\n"
@@ -100,6 +115,22 @@ static void sweep(struct install *i, int top_fd)
             io_remove_tree(top_fd, names.v[k], &ignored);
     }
     VEC_FREE(&names);
+}
+
+/* What a root begins with before there is any package. */
+static bool make_links(const struct install *i, struct err *err)
+{
+    AUTO_FD int upper = -1;
+    if (mkdirat(i->folder_fd, "upper", 0755) < 0)
+        return err_sys(err, "%s/upper", i->folder);
+    upper = openat(i->folder_fd, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (unsigned k = 0; upper >= 0 && k < DEB_MERGED_COUNT; k++) {
+        AUTO_FREE char *target = mem_printf("usr/%s", deb_merged_names[k]);
+        if (i->job->merged >> k & 1 && (!io_mkdirs(upper, target, 0755, err) ||
+                                        symlinkat(target, upper, deb_merged_names[k]) < 0))
+            return err->code ? false : err_sys(err, "%s/upper/%s", i->folder, target);
+    }
+    return upper >= 0 || err_sys(err, "%s/upper", i->folder);
 }
 
 static bool make_folder(struct install *i, struct err *err)
@@ -179,7 +210,7 @@ static bool plan_native(struct install *i, struct err *err)
     struct deb_tree **trees = arena_array(i->arena, job->deb_count + 1, sizeof(struct deb_tree *));
     for (size_t k = 0; k < job->deb_count; k++)
         trees[k] = job->debs[k].tree;
-    if (!apt_native_plan(trees, job->deb_count, base_root(job), &i->native, err))
+    if (!apt_native_plan(trees, job->deb_count, base_root(job), job->merged, &i->native, err))
         return false;
     for (size_t k = 0; k < job->deb_count; k++) {
         job->debs[k].native = i->native.chosen[k];
@@ -196,7 +227,7 @@ static bool prepare(struct install *i, struct err *err)
 {
     i->list = BUF(8u << 20);
     i->removed = BUF(1u << 20);
-    if (!make_folder(i, err) || !plan_native(i, err))
+    if (!make_folder(i, err) || (i->job->bootstrap && !make_links(i, err)) || !plan_native(i, err))
         return false;
     for (size_t k = 0; k < i->job->deb_count; k++)
         if (!i->job->debs[k].native && !link_deb(i, k, err))
@@ -325,11 +356,16 @@ static bool run(struct install *i, struct err *err)
         {"/build/install.sh", span_of(script, sizeof(script) - 1), 0755},
         {"/build/list", buf_span(&i->list), 0644},
         {"/build/removed", buf_span(&i->removed), 0644},
-        {"/build/native/status", buf_span(&i->native.status), 0644},
-        {"/build/native/interests", buf_span(&i->native.interests), 0644},
-        {"/build/native/named", buf_span(&i->native.named), 0644},
-        {"/build/native/pending", buf_span(&i->native.pending), 0644},
-        {"/build/native/modes", buf_span(&i->native.modes), 0644},
+        {"/build/first/status", buf_span(&i->native.first.status), 0644},
+        {"/build/first/interests", buf_span(&i->native.first.interests), 0644},
+        {"/build/first/named", buf_span(&i->native.first.named), 0644},
+        {"/build/first/pending", buf_span(&i->native.first.pending), 0644},
+        {"/build/rest/status", buf_span(&i->native.rest.status), 0644},
+        {"/build/rest/interests", buf_span(&i->native.rest.interests), 0644},
+        {"/build/rest/named", buf_span(&i->native.rest.named), 0644},
+        {"/build/rest/pending", buf_span(&i->native.rest.pending), 0644},
+        {"/build/modes", buf_span(&i->native.modes), 0644},
+        {"/build/preinsts", buf_span(&i->native.preinsts), 0644},
         {"/usr/sbin/policy-rc.d", span_of(policy, sizeof(policy) - 1), 0755},
     };
     /* Without this mark man-db's trigger leaves its cache alone, which no layer keeps. */

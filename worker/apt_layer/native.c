@@ -220,7 +220,28 @@ static void choose(struct planner *p)
 /* ---- the data base ----------------------------------------------------------------------------
  */
 
-static void put_stanza(struct apt_native *out, const struct deb_tree *t)
+static struct apt_native_db *db_of(struct apt_native *out, const struct deb_tree *t)
+{
+    return t->first ? &out->first : &out->rest;
+}
+
+/* base-passwd's makes the accounts that others need. */
+static void put_preinst(struct apt_native *out, const struct deb_tree *t)
+{
+    for (size_t i = 0; t->first && i < t->nodes.n; i++) {
+        struct span path = t->nodes.v[i].path;
+        if (!span_starts(path, SPAN("var/lib/dpkg/info/")) || !span_ends(path, SPAN(".preinst")))
+            continue;
+        AUTO_FREE char *line = mem_printf("%.*s %.*s /%.*s\n", SPAN_ARG(t->package),
+                                          SPAN_ARG(t->arch), SPAN_ARG(path));
+        AUTO_FREE char *others = mem_dup(buf_span(&out->preinsts));
+        bool before = span_eq(t->package, SPAN("base-passwd"));
+        buf_reset(&out->preinsts);
+        buf_printf(&out->preinsts, "%s%s", before ? line : others, before ? others : line);
+    }
+}
+
+static void put_stanza(struct apt_native_db *out, const struct deb_tree *t)
 {
     struct span rest = t->control, name, value, line;
     buf_printf(&out->status, "\nPackage: %.*s\nStatus: install ok unpacked\n",
@@ -267,8 +288,8 @@ static bool trigger_path(struct span s)
 /* "interest[-await|-noawait] NAME" and "activate...", a line each; '#' begins a comment. */
 static void put_trigger(struct planner *p, const struct deb_tree *t, struct span line)
 {
-    struct apt_native *out = p->out;
-    const char *word = package_word(out->arena, t);
+    struct apt_native_db *out = db_of(p->out, t);
+    const char *word = package_word(p->out->arena, t);
     struct span verb, name = SPAN("");
     line = span_trim(span_slice(line, 0, span_find_char(line, '#')));
     if (!span_cut_char(line, ' ', &verb, &name) && !span_cut_char(line, '\t', &verb, &name))
@@ -298,7 +319,7 @@ static void tell_watchers_of(struct planner *p, const struct deb_tree *t, struct
 {
     for (; path.len > 1; path = span_slice(path, 0, span_find_last_char(path, '/')))
         if (map_has(&p->interests, path) && map_put(told, path, NULL))
-            buf_printf(&p->out->pending, "%.*s %s\n", SPAN_ARG(path),
+            buf_printf(&db_of(p->out, t)->pending, "%.*s %s\n", SPAN_ARG(path),
                        package_word(p->out->arena, t));
 }
 
@@ -360,7 +381,8 @@ static void describe(struct planner *p)
             continue;
         out->folders[out->chosen_count++] = t->folder;
         map_put(&out->names, t->package, NULL);
-        put_stanza(out, t);
+        put_stanza(db_of(out, t), t);
+        put_preinst(out, t);
         tell_watchers(p, t);
         put_modes(p, t, &firsts);
         for (size_t k = 0; k < t->nodes.n; k++)
@@ -369,27 +391,46 @@ static void describe(struct planner *p)
     }
 }
 
-bool apt_native_plan(struct deb_tree *const *trees, size_t count, const char *base,
+static void db_init(struct apt_native_db *db)
+{
+    db->status = BUF(FILE_MAX_BYTES);
+    db->interests = db->named = BUF(4u << 20);
+    db->pending = BUF(16u << 20);
+}
+
+static bool db_overflows(const struct apt_native_db *db)
+{
+    return db->status.overflow || db->interests.overflow || db->named.overflow ||
+           db->pending.overflow;
+}
+
+static void db_release(struct apt_native_db *db)
+{
+    buf_release(&db->status);
+    buf_release(&db->interests);
+    buf_release(&db->named);
+    buf_release(&db->pending);
+}
+
+bool apt_native_plan(struct deb_tree *const *trees, size_t count, const char *base, unsigned merged,
                      struct apt_native *out, struct err *err)
 {
     struct planner p = {.trees = trees, .count = count, .out = out};
     AUTO_FD int fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    *out = (struct apt_native){.arena = arena_new(),
-                               .status = BUF(FILE_MAX_BYTES),
-                               .interests = BUF(4u << 20),
-                               .named = BUF(4u << 20),
-                               .pending = BUF(16u << 20),
-                               .modes = BUF(16u << 20)};
+    *out = (struct apt_native){.arena = arena_new(), .modes = BUF(16u << 20)};
+    out->preinsts = BUF(1u << 20);
+    db_init(&out->first);
+    db_init(&out->rest);
     out->chosen = arena_array(out->arena, count + 1, sizeof(bool));
     p.base_fd = fd;
-    p.merged = apt_base_merged(base);
+    p.merged = merged;
     bool ok = fd >= 0 || err_sys(err, "%s", base);
     ok = ok && learn_base(&p, err);
     if (ok) {
         choose(&p);
         describe(&p);
-        if (out->status.overflow || out->interests.overflow || out->named.overflow ||
-            out->pending.overflow || out->modes.overflow)
+        if (db_overflows(&out->first) || db_overflows(&out->rest) || out->modes.overflow ||
+            out->preinsts.overflow)
             ok = err_set(err, ERR_TOO_LARGE, "too much for dpkg's data base");
     }
     map_release(&p.installed);
@@ -405,10 +446,9 @@ void apt_native_release(struct apt_native *n)
 {
     map_release(&n->names);
     map_release(&n->conffiles);
-    buf_release(&n->status);
-    buf_release(&n->interests);
-    buf_release(&n->named);
-    buf_release(&n->pending);
+    db_release(&n->first);
+    db_release(&n->rest);
+    buf_release(&n->preinsts);
     buf_release(&n->modes);
     arena_free(n->arena);
     *n = (struct apt_native){0};

@@ -22,23 +22,29 @@
 /* So many folders at most are laid over one another; overlays end at 500. */
 #define NATIVE_MAX_FOLDERS 400
 
-struct apt_native {
-    struct arena *arena;
-    bool *chosen; /* of the trees, in their order */
-    size_t chosen_count;
-    const char **folders; /* of the chosen */
-    struct map names;     /* of the chosen packages */
-    struct map conffiles; /* path -> struct deb_node */
-    /* What goes into dpkg's data base. */
+/* What goes into dpkg's data base. */
+struct apt_native_db {
     struct buf status;    /* stanzas */
     struct buf interests; /* lines for triggers/File */
     struct buf named;     /* "TRIGGER PACKAGE": lines for triggers/TRIGGER */
     struct buf pending;   /* lines for triggers/Unincorp */
-    struct buf modes;     /* "MODE UID GID PATH": folders that are the base's and keep its owners */
+};
+
+struct apt_native {
+    struct arena *arena;
+    bool *chosen; /* of the trees, in their order */
+    size_t chosen_count;
+    const char **folders;       /* of the chosen */
+    struct map names;           /* of the chosen packages */
+    struct map conffiles;       /* path -> struct deb_node */
+    struct apt_native_db first; /* of packages that are the root's first (DEB_FIRST) */
+    struct apt_native_db rest;
+    struct buf preinsts; /* "NAME ARCH FILE": scripts of the first ones, to be run by hand */
+    struct buf modes;    /* "MODE UID GID PATH": folders that are the base's and keep its owners */
 };
 
 /* trees[i] may be NULL: dpkg's. base: path of the root ("/" for this machine's). */
-bool apt_native_plan(struct deb_tree *const *trees, size_t count, const char *base,
+bool apt_native_plan(struct deb_tree *const *trees, size_t count, const char *base, unsigned merged,
                      struct apt_native *out, struct err *err);
 void apt_native_release(struct apt_native *n); /* all zero is fine */
 

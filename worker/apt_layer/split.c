@@ -322,7 +322,7 @@ bool apt_split(struct apt_layer_job *job, const struct apt_native *native, struc
                struct err *err)
 {
     struct splitter s = {.job = job, .native = native, .arena = arena_new()};
-    s.merged = apt_base_merged(job->base_count ? job->base_dirs[job->base_count - 1] : "/");
+    s.merged = job->merged;
     struct harvest_entry e;
     struct span rest = stream;
     bool ok = learn(&s, stream, err);

@@ -124,13 +124,36 @@ static bool open_lock(struct cli *c, struct cli_request *r, struct err *err)
 
 /* ---- the request ----------------------------------------------------------------------------- */
 
+/* A root that is made has what its packages bring: interpreters have to be told. */
+static bool choose_debian(struct cli_request *r, struct err *err)
+{
+    static const char *const interpreted[] = {"npm", "pip"};
+    AUTO_JSON json_t *nothing = json_object();
+    for (size_t i = 0; i < COUNT(interpreted) && !r->environment->platform; i++)
+        if (json_array_size(json_object_get(r->build.packages, interpreted[i])) > 0)
+            return err_set(err, ERR_PLATFORM,
+                           "base: %s: tell which interpreter its %s packages are for, as in "
+                           "platform: {python: \"3.11\", node: \"18\"}",
+                           r->environment->base, interpreted[i]);
+    r->build.base = r->environment->base;
+    if (!platform_declare(r->environment->platform ? r->environment->platform : nothing, NULL,
+                          &r->declared, err))
+        return false;
+    r->build.platform = r->declared;
+    return true;
+}
+
 static bool choose_platform(struct cli *c, struct cli_request *r, struct err *err)
 {
-    if (strcmp(r->environment->base, "host") != 0)
+    const char *base = r->environment->base;
+    if (strncmp(base, "debian:", 7) == 0)
+        return choose_debian(r, err);
+    if (strcmp(base, "host") != 0)
         return err_set(err, ERR_UNSUPPORTED,
-                       "base: %s: this version builds on base: host only; declare the platform of "
-                       "the sessions' machine with platform: {python: \"3.11\", node: \"20\"}",
-                       r->environment->base);
+                       "base: %s: this version builds on base: host and debian:SUITE; declare the "
+                       "platform of the sessions' machine with platform: {python: \"3.11\", node: "
+                       "\"20\"}",
+                       base);
     if (!r->environment->platform) {
         r->build.platform = engine_host_platform(&c->engine);
     } else {

@@ -167,12 +167,12 @@ static bool chosen_over(const char *path, const char *text)
     struct deb_tree *t = tree_of(controls, plain);
     put(base, "usr/lib/x", "");
     put(base, path, text);
-    ck_assert_msg(apt_native_plan(&t, 1, base, &n, &err), "%s", err.text);
+    ck_assert_msg(apt_native_plan(&t, 1, base, MERGED, &n, &err), "%s", err.text);
     bool chosen = n.chosen[0];
-    ck_assert(!chosen || (span_find(buf_span(&n.status), SPAN("Conffiles:\n /etc/one.conf new")) <
-                              n.status.len &&
-                          span_eq(buf_span(&n.pending), SPAN("ldconfig -\n")) &&
-                          span_eq(buf_span(&n.interests), SPAN("/usr/share/one one\n")) &&
+    ck_assert(!chosen || (span_find(buf_span(&n.rest.status),
+                                    SPAN("Conffiles:\n /etc/one.conf new")) < n.rest.status.len &&
+                          span_eq(buf_span(&n.rest.pending), SPAN("ldconfig -\n")) &&
+                          span_eq(buf_span(&n.rest.interests), SPAN("/usr/share/one one\n")) &&
                           map_has(&n.conffiles, SPAN("etc/one.conf"))));
     apt_native_release(&n);
     deb_tree_free(t);
@@ -201,7 +201,7 @@ START_TEST(two_that_bring_one_file_are_left_to_dpkg)
     struct deb_tree *trees[] = {tree_of(NULL, plain), tree_of(NULL, plain)};
     AUTO_FREE char *base = mem_printf("%s/base", test_folder());
     put(base, "etc/passwd", "");
-    ck_assert(apt_native_plan(trees, 2, base, &n, &err));
+    ck_assert(apt_native_plan(trees, 2, base, MERGED, &n, &err));
     ck_assert(!n.chosen[0] && !n.chosen[1] && n.chosen_count == 0);
     apt_native_release(&n);
     deb_tree_free(trees[0]);

@@ -86,7 +86,7 @@ static bool split(struct apt_layer_job *job, struct buf *stream, const struct ro
                   struct err *err)
 {
     *stream = BUF(1 << 20);
-    *job = (struct apt_layer_job){0};
+    *job = (struct apt_layer_job){.merged = 0x3f};
     for (size_t i = 0; i < n; i++)
         add(stream, &list[i]);
     return apt_split(job, NULL, buf_span(stream), err);
