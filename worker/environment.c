@@ -41,15 +41,14 @@ void environment_free(struct environment *e)
 bool environment_add(struct environment *e, const char *manager, const char *spec, struct err *err)
 {
     struct complaint c = {.err = err};
-    const struct resolver_ops *ops = resolver_find(span_str(manager));
     AUTO_FREE char *path = mem_printf("--%s", manager);
-    if (!ops)
+    if (!resolver_find(span_str(manager)))
         return err_set(err, ERR_INVALID, "%s: no such manager", manager);
     AUTO_JSON json_t *text = json_span(span_str(spec));
     if (!text)
         return err_set(err, ERR_INVALID, "%s: not UTF-8", path);
     return config_add_spec(&c, json_object_get(json_object_get(e->config, "packages"), manager),
-                           ops, path, text);
+                           manager, path, text);
 }
 
 bool environment_allows_registries(const struct environment *e)

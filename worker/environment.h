@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* environment.h - environment files, and the config that they share with the HTTP API.
+/* environment.h - environment files; the rules of their `config` are the HTTP API's (worker/rules).
  *
  * A file is YAML or JSON: `name`, `config: {networking, packages}`, and for local builds `base`,
  * `platform`, `policy: {exclude_newer, prerelease, only_binary, allow_scripts}`. Unknown keys are
@@ -41,6 +41,9 @@ bool environment_add(struct environment *e, const char *manager, const char *spe
 bool environment_exclude_newer(struct environment *e, struct span text, int64_t now_ms,
                                struct err *err);
 void environment_free(struct environment *e); /* NULL is fine */
+
+/* One spec by its manager's grammar; the manager is a known one. */
+bool environment_check_spec(const char *manager, struct span spec, struct err *err);
 
 /* Checks a `config` and fills in its defaults: the HTTP API's rules. New reference. */
 bool environment_config(const json_t *config, json_t **out, struct err *err);

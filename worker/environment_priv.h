@@ -29,10 +29,8 @@ const char *json_kind(const json_t *value); /* "a number", for messages */
 
 bool config_check(struct complaint *c, const json_t *config, json_t **out);
 /* One spec for its list: true also when it is there already. */
-bool config_add_spec(struct complaint *c, json_t *list, const struct resolver_ops *ops,
-                     const char *path, const json_t *spec);
-/* The ASCII form of an allowed host. */
-bool config_host(struct complaint *c, const char *path, struct span host, struct buf *out);
+bool config_add_spec(struct complaint *c, json_t *list, const char *manager, const char *path,
+                     const json_t *spec);
 
 bool policy_check(struct complaint *c, const json_t *policy, int64_t now_ms, struct environment *e);
 bool base_check(struct complaint *c, struct span base);

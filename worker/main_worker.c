@@ -13,9 +13,10 @@
 #include "cache/gc.h"
 #include "cache/pin.h"
 #include "worker/api/engine_builder.h"
-#include "worker/api/hosts.h"
 #include "worker/api/serve.h"
 #include "worker/cli/args.h"
+#include "worker/environment.h"
+#include "worker/rules/hosts.h"
 #include "worker/settings.h"
 
 /* 1980-01-01, the oldest time that a zip archive can hold; build-env's too, so that both make
@@ -89,26 +90,6 @@ static const char *home_of(const struct program *p)
     return settings_str(p->settings, "home");
 }
 
-/* The domains, separated by white space or commas, as an array. */
-static json_t *domain_list(const struct settings *s, struct err *err)
-{
-    const char *text = settings_str(s, "platform_domains");
-    json_t *list = json_array();
-    while (text && *text) {
-        char name[HOST_SIZE];
-        size_t n = strcspn(text, " ,\t\n");
-        if (n && !host_normalise(span_of(text, n), true, name, err)) {
-            err_wrap(err, "platform_domains");
-            json_decref(list);
-            return NULL;
-        }
-        if (n)
-            json_array_append_new(list, json_string(name));
-        text += n + (text[n] != '\0');
-    }
-    return list;
-}
-
 /* "127.0.0.1:80", "[::1]:80", ":80" (all of IPv4). */
 static bool split_listen(const char *text, char address[64], uint16_t *port, struct err *err)
 {
@@ -135,14 +116,6 @@ static char *db_path(const struct program *p, struct err *err)
     char *path = mem_printf("%s/worker.db", store_path(s));
     store_close(s);
     return path;
-}
-
-/* ---- specs ---- */
-
-static bool check_spec(const char *manager, struct span spec, struct err *err)
-{
-    const struct resolver_ops *ops = resolver_find(span_str(manager));
-    return ops->parse(spec, err);
 }
 
 /* ---- pins: the store is told again what the state says ---- */
@@ -274,7 +247,7 @@ static bool on_reload(void *ctx, struct serve_settings *out, struct err *err)
     struct settings *fresh = NULL;
     if (!load_settings(p, &fresh, err))
         return false;
-    json_t *domains = domain_list(fresh, err);
+    json_t *domains = host_list(settings_str(fresh, "platform_domains"), "platform_domains", err);
     if (!domains) {
         settings_free(fresh);
         return false;
@@ -294,7 +267,7 @@ static bool fill_serve(struct program *p, char address[64], struct serve_options
     const struct settings *s = p->settings;
     uint16_t port = 0;
     if (!split_listen(settings_str(s, "listen"), address, &port, err) ||
-        !(p->domains = domain_list(s, err)))
+        !(p->domains = host_list(settings_str(s, "platform_domains"), "platform_domains", err)))
         return false;
     o->server = (struct server_options){
         .address = address,
@@ -317,7 +290,7 @@ static bool fill_serve(struct program *p, char address[64], struct serve_options
                                           .platform_domains = p->domains};
     o->drain_ms = settings_int(s, "drain_seconds") * 1000;
     o->keep_ms = settings_int(s, "keep_days") * 24 * 3600 * 1000;
-    o->check_spec = check_spec;
+    o->check_spec = environment_check_spec;
     o->log = &p->log;
     o->ready = on_ready;
     o->reload = on_reload;

@@ -6,9 +6,9 @@
 
 #include "base/io.h"
 #include "base/mem.h"
-#include "worker/api/config.h"
+#include "worker/rules/config.h"
 #include "worker/api/state.h"
-#include "worker/api/text.h"
+#include "worker/rules/text.h"
 
 #define ROUNDS 400
 

@@ -5,9 +5,9 @@
 #include <stdint.h>
 
 #include "base/mem.h"
-#include "worker/api/config.h"
-#include "worker/api/hosts.h"
-#include "worker/api/text.h"
+#include "worker/rules/config.h"
+#include "worker/rules/hosts.h"
+#include "worker/rules/text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

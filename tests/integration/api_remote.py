@@ -72,7 +72,7 @@ def mistakes_are_told_before_and_after(s):
     for option in (["--offline"], ["--threads", "2"], ["--compression", "gzip"], ["--no-bytecode"],
                    ["--exclude-newer", "7d"]):
         run("build", *at, *option, "--pip", "six", key=key, status=2, says="the server decides it")
-    run("build", *at, "--pip", "-r x", key=key, status=2, says="begins with")
+    run("build", *at, "--pip", "-r x", key=key, status=2, says="starts with")
     run("build", *at, "missing.yaml", key=key, status=2)
     for text, what in [("policy: {exclude_newer: 7d}", "policy"), ("platform: {python: \"3.11\"}", "platform")]:
         path = write("odd.yaml", f"name: n\nconfig: {{packages: {{pip: [six]}}}}\n{text}\n")
@@ -145,7 +145,7 @@ def warming_is_quiet_and_has_the_worst_status(s):
 
 def a_server_that_dies_and_comes_back_is_waited_for(s):
     db = os.path.join(TOP, "again.db")
-    first = Server("--lease-ms", "500", keys=("w",), db=db)
+    first = Server("--lease-ms", "3000", keys=("w",), db=db)
     process = subprocess.Popen([BUILD_ENV, "build", "--server", url(first), "--pip", "slow-1500==1"], text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                env=environment(STRATA_API_KEY=first.keys[0]))
@@ -154,7 +154,7 @@ def a_server_that_dies_and_comes_back_is_waited_for(s):
             break
     first.process.kill()
     first.process.wait()
-    again = Server("--lease-ms", "500", "--port", str(first.port), keys=(), db=db)
+    again = Server("--lease-ms", "3000", "--port", str(first.port), keys=(), db=db)
     out, err = process.communicate(timeout=40)
     assert process.returncode == 0 and out.startswith("sha256:"), (process.returncode, err)
     again.stop()

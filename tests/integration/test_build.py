@@ -27,6 +27,23 @@ def can_mount():
 
 
 class Builds(StrataCase):
+    def test_a_policy_names_what_sessions_may_reach(self):
+        file = self.write("policy.yaml", """
+name: p
+config:
+  networking: {type: limited, allowed_hosts: [z.example.com, "*.Example.org"],
+               allow_package_managers: true, allow_mcp_servers: true}
+  packages: {pip: [alpha]}
+""")
+        lines = self.ok("policy", file, "--mcp-server", "https://mcp.example.com/sse").splitlines()
+        self.assertEqual(lines, ["block-all", "*.example.org", "127.0.0.1", "mcp.example.com", "z.example.com"])
+        with_domains = json.loads(self.ok("policy", file, "--json", env={"STRATA_PLATFORM_DOMAINS": "a.example.com"}))
+        self.assertEqual(with_domains, {"mode": "block-all", "allowed_domains": [
+            "*.example.org", "127.0.0.1", "a.example.com", "z.example.com"]})
+        self.assertEqual(self.ok("policy", self.write("open.yaml", "name: o\n")), "allow-all")
+        self.fails(2, "policy", file, "--mcp-server", "nowhere", words=["--mcp-server"])
+        self.fails(2, "policy", file, "--vault-host", "https://x", words=["--vault-host"])
+
     def test_a_file_becomes_an_artifact_and_a_session(self):
         file = self.write("environment.yaml", ENVIRONMENT)
         digest = self.ok("build", file)

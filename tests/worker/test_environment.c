@@ -82,27 +82,29 @@ static const struct {
     {"name: 7\n", "name: a number, not a string"},
     {"packages: {pip: [a]}\n", "packages: belongs below \"config\""},
     {"pip: [a]\n", "pip: belongs below \"config\""},
-    {"config: []\n", "e.yaml:1:9: config: a list, not a mapping"},
-    {"config: {type: docker}\n", "config.type: \"docker\" is not supported; only \"cloud\" is"},
-    {"config: {packages: {yum: [a]}}\n", "config.packages.yum: not known here; allowed are apt"},
+    {"config: []\n", "e.yaml:1:9: config: must be an object, not an array"},
+    {"config: {type: docker}\n", "config.type: \"docker\" is not supported; supported: \"cloud\""},
+    {"config: {packages: {yum: [a]}}\n",
+     "e.yaml:1:26: config.packages: unknown field \"yum\"; allowed: apt"},
     {"config: {packages: {pipp: [a]}}\n", "do you mean \"pip\"?"},
-    {"config: {packages: {pip: requests}}\n", "config.packages.pip: a string, not a list"},
+    {"config: {packages: {pip: requests}}\n",
+     "config.packages.pip: must be a list of strings, not a string"},
     {"config:\n  packages:\n    pip:\n      - a\n      - 3.11\n",
-     "e.yaml:5:9: config.packages.pip[1]: a number, not a string; put it in quotes"},
+     "e.yaml:5:9: config.packages.pip[1]: must be a string, not a number; put it in quotes"},
     {"config:\n  packages:\n    go:\n    - x.example.com/y@latest\n    - x.example.com/y\n",
      "e.yaml:5:7: config.packages.go[1]: \"x.example.com/y\": at offset 15: a version is missing"},
-    {"config: {packages: {pip: ['--index-url=x']}}\n", "begins with \"-\""},
-    {"config: {packages: {pip: [\"a\\nb\"]}}\n", "a control character at offset 1"},
+    {"config: {packages: {pip: ['--index-url=x']}}\n", "starts with \"-\""},
+    {"config: {packages: {pip: [\"a\\nb\"]}}\n", "has control characters"},
     {"config: {packages: {pip: ['']}}\n", "config.packages.pip[0]"},
-    {"config: {networking: {}}\n", "config.networking.type: missing"},
+    {"config: {networking: []}\n", "config.networking: must be an object"},
     {"config: {networking: {type: open}}\n", "config.networking.type: \"open\""},
     {"config: {networking: {type: unrestricted, allowed_hosts: []}}\n",
-     "config.networking.allowed_hosts: means something with type \"limited\" only"},
+     "config.networking.allowed_hosts: goes with type \"limited\" only"},
     {"config: {networking: {type: limited, allow_hosts: []}}\n", "do you mean \"allowed_hosts\"?"},
     {"config: {networking: {type: limited, allow_package_managers: yes}}\n",
-     "allow_package_managers: a string, not true or false"},
+     "allow_package_managers: must be true or false, not a string"},
     {"config: {networking: {type: limited, allowed_hosts: [a.com, 'https://b.com/x']}}\n",
-     "config.networking.allowed_hosts[1]: \"https://b.com/x\" has more than a host's name; write "
+     "config.networking.allowed_hosts[1]: \"https://b.com/x\" is a URL; write "
      "\"b.com\""},
     {"base: ubuntu\n", "base: \"ubuntu\" is not one of host, oci:"},
     {"base: 'oci:-x'\n", "base:"},
@@ -153,10 +155,10 @@ static const struct {
      "*.xn--bcher-kva.example", NULL},
     {"", NULL, "empty"},
     {"*", NULL, "unrestricted"},
-    {"*.", NULL, "not a bare"},
-    {"*example.com", NULL, "character"},
-    {"a.*.com", NULL, "character"},
-    {"**.com", NULL, "character"},
+    {"*.", NULL, "ends in a dot"},
+    {"*example.com", NULL, "where none can stand"},
+    {"a.*.com", NULL, "where none can stand"},
+    {"**.com", NULL, "where none can stand"},
     {"https://example.com", NULL, "write \"example.com\""},
     {"https://user:pw@example.com:8443/path?q#f", NULL, "write \"example.com\""},
     {"example.com:443", NULL, "write \"example.com\""},
@@ -172,8 +174,8 @@ static const struct {
     {"-a.example.com", NULL, "begins or ends"},
     {"a-.example.com", NULL, "begins or ends"},
     {"a_b.example.com", NULL, "character"},
-    {"a b.example.com", NULL, "character"},
-    {"a%2eb.example.com", NULL, "character"},
+    {"a b.example.com", NULL, "white space"},
+    {"a%2eb.example.com", NULL, "percent sign"},
     {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.example", NULL, "63"},
 };
 
@@ -271,7 +273,7 @@ START_TEST(bounds_the_number_and_length_of_specs)
     AUTO_JSON json_t *config = json_pack("{s:{s:O}}", "packages", "pip", list);
     json_t *out = NULL;
     ck_assert(!environment_config(config, &out, &err));
-    ck_assert_msg(strstr(err.text, "513 specs; at most 512"), "%s", err.text);
+    ck_assert_msg(strstr(err.text, "has 513 packages; at most 512"), "%s", err.text);
     json_array_remove(list, 512);
     ck_assert_msg(environment_config(config, &out, &err), "%s", err.text);
     json_decref(out);
@@ -280,7 +282,7 @@ START_TEST(bounds_the_number_and_length_of_specs)
         buf_char(&spec, 'a');
     json_array_set_new(list, 0, json_string(buf_cstr(&spec)));
     ck_assert(!environment_config(config, &out, &err));
-    ck_assert_msg(strstr(err.text, "config.packages.pip[0]: 257 bytes"), "%s", err.text);
+    ck_assert_msg(strstr(err.text, "config.packages.pip[0]: is 257 bytes"), "%s", err.text);
 }
 END_TEST
 

@@ -10,10 +10,10 @@
 #ifndef STRATA_WORKER_API_API_H
 #define STRATA_WORKER_API_API_H
 
-#include "worker/api/config.h"
 #include "worker/api/db.h"
 #include "worker/api/runner.h"
 #include "worker/api/server.h"
+#include "worker/rules/config.h"
 
 struct api;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* api_pin.c - sessions' pins; waiting for their artifacts. */
 #include "worker/api/api_priv.h"
-#include "worker/api/hosts.h"
-#include "worker/api/netpolicy.h"
+#include "worker/rules/hosts.h"
+#include "worker/rules/netpolicy.h"
 
 #define MAX_WAIT_S 300
 #define MAX_MCP    128

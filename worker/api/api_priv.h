@@ -6,7 +6,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "worker/api/api.h"
-#include "worker/api/text.h"
+#include "worker/rules/text.h"
 
 enum route_kind {
     ROUTE_LOOP,  /* work() on the loop thread, no key */

@@ -5,7 +5,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
-#include "worker/api/text.h"
+#include "worker/rules/text.h"
 
 #define TICK_MS      200
 #define HEARTBEAT_MS 1000 /* also how soon a cancellation from elsewhere is noticed */

@@ -12,7 +12,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "queue/queue.h"
-#include "worker/api/text.h"
+#include "worker/rules/text.h"
 
 /* How often slow and vanished clients are looked for. */
 #define SWEEP_MS 100

@@ -18,7 +18,7 @@
 
 #include <uv.h>
 
-#include "worker/api/problem.h"
+#include "worker/rules/problem.h"
 
 enum call_method { CALL_GET, CALL_POST, CALL_PUT, CALL_DELETE, CALL_OTHER };
 

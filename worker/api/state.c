@@ -2,7 +2,7 @@
 #include "worker/api/state.h"
 
 #include "worker/api/state_priv.h"
-#include "worker/api/text.h"
+#include "worker/rules/text.h"
 
 bool state_open(struct state *s, const char *path, bool read_only,
                 const struct queue_options *options, struct err *err)

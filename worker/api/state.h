@@ -17,7 +17,7 @@
 
 #include "base/sql.h"
 #include "queue/queue.h"
-#include "worker/api/problem.h"
+#include "worker/rules/problem.h"
 
 struct state {
     struct sql *db;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/api/config.h"
 #include "worker/api/state_priv.h"
-#include "worker/api/text.h"
+#include "worker/rules/config.h"
+#include "worker/rules/text.h"
 
 const char *build_status(const struct job *job)
 {

@@ -6,7 +6,7 @@
 #include <openssl/crypto.h>
 
 #include "worker/api/state_priv.h"
-#include "worker/api/text.h"
+#include "worker/rules/text.h"
 
 #define KEY_PREFIX "sk-strata-"
 

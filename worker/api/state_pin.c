@@ -3,9 +3,9 @@
  * policy as they were; only the artifact is filled in later, when its build was not ready. */
 #include <sys/utsname.h>
 
-#include "worker/api/config.h"
 #include "worker/api/state_priv.h"
-#include "worker/api/text.h"
+#include "worker/rules/config.h"
+#include "worker/rules/text.h"
 
 struct pin_row {
     char env[JOB_ID_SIZE], build[JOB_ID_SIZE], artifact[DIGEST_TEXT_SIZE];

@@ -101,6 +101,6 @@ bool cli_is_file(const char *operand);
 extern const struct cli_command cli_cmd_build, cli_cmd_lock, cli_cmd_run, cli_cmd_shell,
     cli_cmd_inspect, cli_cmd_list, cli_cmd_why, cli_cmd_diff, cli_cmd_sbom, cli_cmd_verify,
     cli_cmd_export, cli_cmd_init, cli_cmd_doctor, cli_cmd_gc, cli_cmd_completion, cli_cmd_warm,
-    cli_cmd_pin, cli_cmd_unpin;
+    cli_cmd_pin, cli_cmd_unpin, cli_cmd_policy;
 
 #endif

@@ -8,16 +8,21 @@
  * Errors:  ERR_INVALID saying what is wrong and, for a URL, a port, a path or a trailing dot,
  *          which name to write instead.
  * Threads: pure, any. */
-#ifndef STRATA_WORKER_API_HOSTS_H
-#define STRATA_WORKER_API_HOSTS_H
+#ifndef STRATA_WORKER_RULES_HOSTS_H
+#define STRATA_WORKER_RULES_HOSTS_H
 
 #include "base/err.h"
+#include "base/json.h"
 #include "base/span.h"
 
 #define HOST_SIZE 256 /* "*." + 253 + NUL */
 
 /* A name, or with `wildcard` also "*." and a name. */
 bool host_normalise(struct span text, bool wildcard, char out[HOST_SIZE], struct err *err);
+
+/* Names separated by white space or commas, as an array. text NULL: none. On a bad one NULL and
+ * err, which begins with `what`. New reference. */
+json_t *host_list(const char *text, const char *what, struct err *err);
 
 /* The host of an absolute http or https URL; an address literal is kept as it is. */
 bool host_of_url(struct span url, char out[HOST_SIZE], struct err *err);

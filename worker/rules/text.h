@@ -3,8 +3,8 @@
  *
  * Units:   microseconds since the epoch; ms where the name says so.
  * Threads: pure, any; text_now_us reads the clock. */
-#ifndef STRATA_WORKER_API_TEXT_H
-#define STRATA_WORKER_API_TEXT_H
+#ifndef STRATA_WORKER_RULES_TEXT_H
+#define STRATA_WORKER_RULES_TEXT_H
 
 #include "base/buf.h"
 #include "base/json.h"
@@ -34,6 +34,9 @@ bool text_is_session(struct span text);
 /* Decodes %XX, and '+' as a space when it is a query's; appended to out. False: a malformed or
  * NUL escape, no UTF-8, or more than out takes. */
 bool text_percent_decode(struct span text, bool query, struct buf *out);
+
+/* The word of a NULL-terminated list that `key` was probably meant to be; NULL: none is near. */
+const char *text_nearest(const char *key, const char *const *known);
 
 size_t text_characters(struct span utf8); /* code points of valid UTF-8 */
 bool text_has_control(struct span text);  /* C0, DEL */

@@ -10,8 +10,8 @@
  *
  * Ownership: the result is a new reference.
  * Threads:   pure, any. */
-#ifndef STRATA_WORKER_API_NETPOLICY_H
-#define STRATA_WORKER_API_NETPOLICY_H
+#ifndef STRATA_WORKER_RULES_NETPOLICY_H
+#define STRATA_WORKER_RULES_NETPOLICY_H
 
 #include "base/json.h"
 

@@ -10,8 +10,8 @@
  * Ownership: problem_release drops `details`. All zero: no problem.
  * Errors:    setters return false, for `return problem_set(...)`.
  * Threads:   a value. */
-#ifndef STRATA_WORKER_API_PROBLEM_H
-#define STRATA_WORKER_API_PROBLEM_H
+#ifndef STRATA_WORKER_RULES_PROBLEM_H
+#define STRATA_WORKER_RULES_PROBLEM_H
 
 #include "base/err.h"
 #include "base/json.h"
@@ -21,6 +21,7 @@ struct problem {
     const char *code; /* static text; NULL: err_code_name(err.code) */
     json_t *details;  /* further members of `details`; NULL: none */
     int64_t retry_after_ms;
+    char path[160]; /* of the field that is wrong, for who knows where it stands; may be empty */
 };
 
 bool problem_set(struct problem *p, enum err_code code, const char *error_code, const char *fmt,

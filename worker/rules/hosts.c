@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/api/hosts.h"
+#include "worker/rules/hosts.h"
 
 #include <locale.h>
 
 #include "base/buf.h"
 #include "base/late_curl.h"
-#include "worker/api/text.h"
+#include "worker/rules/text.h"
 
 static void free_curl(char **p)
 {
@@ -50,15 +50,18 @@ static bool is_alnum(char c)
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-static bool label_ok(struct span label)
+static const char *label_problem(struct span label)
 {
-    if (label.len == 0 || label.len > 63 || !is_alnum(label.ptr[0]) ||
-        !is_alnum(label.ptr[label.len - 1]))
-        return false;
+    if (label.len == 0)
+        return "is not a host name: it has an empty label";
+    if (label.len > 63)
+        return "is not a host name: it has a label longer than 63 characters";
     for (size_t i = 0; i < label.len; i++)
         if (!is_alnum(label.ptr[i]) && label.ptr[i] != '-')
-            return false;
-    return true;
+            return "is not a host name: it has a character that names do not have";
+    if (!is_alnum(label.ptr[0]) || !is_alnum(label.ptr[label.len - 1]))
+        return "is not a host name: it has a label that begins or ends with \"-\"";
+    return NULL;
 }
 
 /* A browser or a resolver takes "1", "0x7f.1" and "127.1" for addresses: all of them end in
@@ -77,15 +80,16 @@ static bool ends_in_number(struct span name)
     return true;
 }
 
-static bool name_ok(struct span name)
+/* What is wrong with a lower-case ASCII name; NULL: nothing. */
+static const char *name_problem(struct span name)
 {
     if (name.len == 0 || name.len > 253)
-        return false;
+        return "is not a host name: it does not have 1 to 253 characters";
     struct span rest = name, label;
-    while (span_next(&rest, '.', &label))
-        if (!label_ok(label))
-            return false;
-    return true;
+    const char *problem = NULL;
+    while (!problem && span_next(&rest, '.', &label))
+        problem = label_problem(label);
+    return problem;
 }
 
 static bool refuse(struct span text, const char *what, const char *instead, struct err *err)
@@ -114,8 +118,24 @@ static void suggest(struct span text, char out[HOST_SIZE])
         host_normalise(span_str(host), true, out, &ignored);
 }
 
+/* What is ASCII already needs no library. */
+static bool lower(struct span text, char out[HOST_SIZE])
+{
+    if (text.len >= HOST_SIZE)
+        return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if ((unsigned char)text.ptr[i] >= 0x80)
+            return false;
+        out[i] = (char)(text.ptr[i] >= 'A' && text.ptr[i] <= 'Z' ? text.ptr[i] + 32 : text.ptr[i]);
+    }
+    out[text.len] = '\0';
+    return true;
+}
+
 static bool to_ascii(struct span text, char out[HOST_SIZE])
 {
+    if (lower(text, out))
+        return true;
     AUTO_BUF struct buf url = BUF(4096);
     buf_str(&url, "http://");
     buf_append(&url, text);
@@ -167,6 +187,10 @@ bool host_normalise(struct span text, bool wildcard, char out[HOST_SIZE], struct
             suggest(bare, instead);
         return refuse(text, problem, instead, err);
     }
+    if (wildcard && span_eq(text, SPAN("*")))
+        return err_set(err, ERR_INVALID,
+                       "\"*\" is every host: use networking type "
+                       "\"unrestricted\" for that");
     bool star = span_starts(text, SPAN("*."));
     struct span rest = star ? span_skip(text, 2) : text;
     if (span_has(rest, '*') || (star && !wildcard))
@@ -174,8 +198,9 @@ bool host_normalise(struct span text, bool wildcard, char out[HOST_SIZE], struct
                       wildcard ? "has a * where none can stand (only the first label may be *)"
                                : "is a wildcard, which cannot stand here",
                       NULL, err);
-    if (!to_ascii(rest, name) || !name_ok(span_str(name)))
-        return refuse(text, "is not a host name", NULL, err);
+    problem = to_ascii(rest, name) ? name_problem(span_str(name)) : "is not a host name";
+    if (problem)
+        return refuse(text, problem, NULL, err);
     if (ends_in_number(span_str(name)))
         return refuse(text, "is an address, not a name", NULL, err);
     snprintf(out, HOST_SIZE, "%s%s", star ? "*." : "", name);
@@ -212,5 +237,24 @@ bool host_of_url(struct span url, char out[HOST_SIZE], struct err *err)
     }
     if (n > 1 && out[n - 1] == '.')
         out[n - 1] = '\0';
-    return name_ok(span_str(out)) ? true : err_set(err, ERR_INVALID, "has no valid host name");
+    return !name_problem(span_str(out)) ? true
+                                        : err_set(err, ERR_INVALID, "has no valid host name");
+}
+
+json_t *host_list(const char *text, const char *what, struct err *err)
+{
+    json_t *list = json_array();
+    while (text && *text) {
+        char name[HOST_SIZE];
+        size_t n = strcspn(text, " ,\t\n");
+        if (n && !host_normalise(span_of(text, n), true, name, err)) {
+            err_wrap(err, "%s", what);
+            json_decref(list);
+            return NULL;
+        }
+        if (n)
+            json_array_append_new(list, json_string(name));
+        text += n + (text[n] != '\0');
+    }
+    return list;
 }

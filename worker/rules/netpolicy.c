@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/api/netpolicy.h"
+#include "worker/rules/netpolicy.h"
 
 #include "base/mem.h"
-#include "worker/api/config.h"
+#include "worker/rules/config.h"
 
 typedef VEC(const char *) name_list;
 

@@ -7,10 +7,10 @@
  * Ownership: results are new references.
  * Errors:    a problem naming the field's path and what is allowed.
  * Threads:   pure, any. */
-#ifndef STRATA_WORKER_API_CONFIG_H
-#define STRATA_WORKER_API_CONFIG_H
+#ifndef STRATA_WORKER_RULES_CONFIG_H
+#define STRATA_WORKER_RULES_CONFIG_H
 
-#include "worker/api/problem.h"
+#include "worker/rules/problem.h"
 
 #define CONFIG_MAX_SPECS      512
 #define CONFIG_MAX_SPEC_BYTES 256
@@ -27,6 +27,10 @@ json_t *config_default(void);
  * decides how another type is refused. */
 bool config_merge(const json_t *current, const json_t *input, bool creating, spec_check *check,
                   json_t **out, struct problem *p);
+
+/* Checks one spec and puts it into its manager's list, once. */
+bool config_spec(const char *manager, const char *path, const json_t *spec, spec_check *check,
+                 json_t *list, struct problem *p);
 
 /* What a build is made from; borrowed. */
 const json_t *config_packages(const json_t *config);

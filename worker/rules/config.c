@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/api/config.h"
+#include "worker/rules/config.h"
 
 #include "base/mem.h"
-#include "worker/api/hosts.h"
-#include "worker/api/text.h"
+#include "worker/rules/hosts.h"
+#include "worker/rules/text.h"
 
 const char *const config_managers[6] = {"apt", "cargo", "gem", "go", "npm", "pip"};
 
@@ -43,9 +43,13 @@ bool config_only(const json_t *object, const char *path, const char *const *allo
         for (size_t i = 0; allowed[i]; i++)
             buf_printf(&list, "%s%s", i ? ", " : "", allowed[i]);
         char shown[80];
+        const char *near = text_nearest(key, allowed);
         snprintf(shown, sizeof(shown), "%.64s", key);
-        return problem_field(p, path[0] ? path : "body", "unknown field \"%s\"; allowed: %s", shown,
-                             buf_cstr(&list));
+        problem_field(p, path[0] ? path : "body", "unknown field \"%s\"%s%s%s; allowed: %s", shown,
+                      near ? " (do you mean \"" : "", near ? near : "", near ? "\"?)" : "",
+                      buf_cstr(&list));
+        snprintf(p->path, sizeof(p->path), "%.60s%s%s", path, path[0] ? "." : "", shown);
+        return false;
     }
     return true;
 }
@@ -86,7 +90,8 @@ static bool check_spec(const char *manager, const char *path, const json_t *valu
                        spec_check *check, struct problem *p)
 {
     if (!json_is_string(value))
-        return must_be(path, "a string", value, p);
+        return problem_field(p, path, "must be a string, not %s%s", config_type_name(value),
+                             json_is_number(value) ? "; put it in quotes" : "");
     struct span s = span_of(json_string_value(value), json_string_length(value));
     if (s.len == 0)
         return problem_field(p, path, "is empty; write a package, such as \"name\"");
@@ -118,6 +123,20 @@ static bool has_string(const json_t *array, const json_t *value)
     return false;
 }
 
+bool config_spec(const char *manager, const char *path, const json_t *spec, spec_check *check,
+                 json_t *list, struct problem *p)
+{
+    if (!check_spec(manager, path, spec, check, p))
+        return false;
+    if (has_string(list, spec))
+        return true;
+    if (json_array_size(list) >= CONFIG_MAX_SPECS)
+        return problem_field(p, path, "is one too many: at most %d packages are allowed",
+                             CONFIG_MAX_SPECS);
+    json_array_append(list, (json_t *)(uintptr_t)spec);
+    return true;
+}
+
 static bool merge_specs(const char *manager, const json_t *input, spec_check *check, json_t *out,
                         struct problem *p)
 {
@@ -133,10 +152,8 @@ static bool merge_specs(const char *manager, const json_t *input, spec_check *ch
     json_t *spec;
     json_array_foreach ((json_t *)(uintptr_t)input, i, spec) {
         snprintf(path, sizeof(path), "config.packages.%s[%zu]", manager, i);
-        if (!check_spec(manager, path, spec, check, p))
+        if (!config_spec(manager, path, spec, check, list, p))
             return false;
-        if (!has_string(list, spec))
-            json_array_append(list, spec);
     }
     json_object_set(out, manager, list);
     return true;
@@ -229,9 +246,22 @@ static bool merge_limited(json_t *networking, const json_t *input, struct proble
                       p);
 }
 
+/* Fields that only the other type has are no typing mistakes. */
+static bool only_of_limited(const json_t *input, struct problem *p)
+{
+    static const char *const names[] = {"allowed_hosts", "allow_package_managers",
+                                        "allow_mcp_servers"};
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (json_object_get(input, names[i])) {
+            char path[64];
+            snprintf(path, sizeof(path), "config.networking.%s", names[i]);
+            return !problem_field(p, path, "goes with type \"limited\" only");
+        }
+    return false;
+}
+
 static bool merge_networking(json_t *config, const json_t *input, struct problem *p)
 {
-    static const char *const only_type[] = {"type (\"limited\" has more)", NULL};
     static const char *const unrestricted[] = {"type", NULL};
     if (json_is_null(input)) {
         AUTO_JSON json_t *fresh = config_default();
@@ -255,8 +285,8 @@ static bool merge_networking(json_t *config, const json_t *input, struct problem
                                    : limited              ? limited_default()
                                                           : json_pack("{s:s}", "type", name);
     if (limited ? !merge_limited(networking, input, p)
-                : json_object_size(input) > (type != NULL) &&
-                      !config_only(input, "config.networking", type ? unrestricted : only_type, p))
+                : only_of_limited(input, p) ||
+                      !config_only(input, "config.networking", unrestricted, p))
         return false;
     json_object_set(config, "networking", networking);
     return true;

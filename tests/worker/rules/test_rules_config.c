@@ -2,10 +2,10 @@
 /* Host names, configs and their merging, metadata, network policies: the pure parts. */
 #include "base/mem.h"
 #include "tests/test_main.h"
-#include "worker/api/config.h"
-#include "worker/api/hosts.h"
-#include "worker/api/netpolicy.h"
-#include "worker/api/text.h"
+#include "worker/rules/config.h"
+#include "worker/rules/hosts.h"
+#include "worker/rules/netpolicy.h"
+#include "worker/rules/text.h"
 
 static json_t *json(const char *text)
 {
@@ -49,7 +49,7 @@ static const struct {
     {"example.com..", NULL, "ends in a dot"},
     {".example.com", NULL, "is not a host name"},
     {"a..b", NULL, "is not a host name"},
-    {"*", NULL, "where none can stand"},
+    {"*", NULL, "unrestricted"},
     {"*.", NULL, "ends in a dot"},
     {"*.*.example.com", NULL, "where none can stand"},
     {"foo*.example.com", NULL, "where none can stand"},
@@ -213,14 +213,16 @@ static const struct {
     {"7", "config: must be an object, not a number", NULL},
     {"{\"type\":\"self_hosted\"}", "supported: \"cloud\"", NULL},
     {"{\"type\":3}", "config.type: must be a string, not a number", NULL},
-    {"{\"pakages\":{}}", "config: unknown field \"pakages\"; allowed: type, networking, packages",
+    {"{\"pakages\":{}}",
+     "config: unknown field \"pakages\" (do you mean \"packages\"?); allowed: type, networking, "
+     "packages",
      NULL},
     {"{\"networking\":[]}", "config.networking: must be an object", NULL},
     {"{\"networking\":{\"type\":\"open\"}}", "allowed: \"unrestricted\", \"limited\"", NULL},
     {"{\"networking\":{\"type\":null}}", "config.networking.type: must be a string, not null",
      NULL},
     {"{\"networking\":{\"type\":\"unrestricted\",\"allowed_hosts\":[]}}",
-     "config.networking: unknown field \"allowed_hosts\"", NULL},
+     "config.networking.allowed_hosts: goes with type \"limited\" only", NULL},
     {"{\"networking\":{\"type\":\"limited\",\"allowed_hosts\":\"a\"}}",
      "config.networking.allowed_hosts: must be a list", NULL},
     {"{\"networking\":{\"type\":\"limited\",\"allowed_hosts\":[\"a.example\",5]}}",
@@ -463,7 +465,7 @@ END_TEST
 
 Suite *test_suite(void)
 {
-    Suite *s = suite_create("api_config");
+    Suite *s = suite_create("rules_config");
     TCase *tc = tcase_create("pure");
     tcase_add_loop_test(tc, hosts_become_ascii_names_or_are_refused_with_the_name_to_write, 0,
                         COUNT(host_cases));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/api/text.h"
+#include "worker/rules/text.h"
 
 #include <inttypes.h>
 #include <time.h>
@@ -122,4 +122,40 @@ bool text_has_control(struct span text)
         if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7F)
             return true;
     return false;
+}
+
+/* How many letters must change, be added or left out (Levenshtein). */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[33], la = strlen(a), lb = strlen(b);
+    if (la > 32 || lb > 32)
+        return SIZE_MAX;
+    for (size_t j = 0; j <= lb; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= la; i++) {
+        size_t corner = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= lb; j++) {
+            size_t change = corner + (a[i - 1] != b[j - 1]);
+            size_t drop = row[j] + 1, put = row[j - 1] + 1;
+            corner = row[j];
+            row[j] = change < drop ? change : drop;
+            row[j] = row[j] < put ? row[j] : put;
+        }
+    }
+    return row[lb];
+}
+
+const char *text_nearest(const char *key, const char *const *known)
+{
+    const char *best = NULL;
+    size_t best_distance = strlen(key) < 4 ? 2 : 3; /* below this */
+    for (size_t i = 0; known[i]; i++) {
+        size_t d = distance(key, known[i]);
+        if (d < best_distance) {
+            best = known[i];
+            best_distance = d;
+        }
+    }
+    return best;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/api/problem.h"
+#include "worker/rules/problem.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +23,7 @@ bool problem_field(struct problem *p, const char *path, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    snprintf(p->path, sizeof(p->path), "%s", path);
     return problem_set(p, ERR_INVALID, NULL, "%s: %s", path, text);
 }
 
