@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/plain.h"
+
 static const struct code_info {
     const char *name;
     bool retryable;
@@ -31,6 +33,7 @@ void err_set_text(struct err *err, enum err_code code, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    plain_str(text, PLAIN_LINES);
     err->code = code;
     err->sys_errno = 0;
     memcpy(err->text, text, sizeof(text));
@@ -73,6 +76,10 @@ void err_put_context(struct err *err, const char *fmt, ...)
     int n = vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
     size_t used = n < 0 ? 0 : (size_t)n;
+    if (used < sizeof(text))
+        used = plain_text(text, used, PLAIN_LINES);
+    else
+        plain_str(text, PLAIN_LINES);
     if (used < sizeof(text) - 3) {
         memcpy(text + used, ": ", 2);
         used += 2;

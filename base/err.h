@@ -8,6 +8,9 @@
  *     if (!store_open(&s, path, err))
  *         return err_wrap(err, "state folder");
  *
+ * What others wrote (names, reasons) may go into the text: it is kept as plain.h says, so an
+ * error can be printed on a terminal.
+ *
  * Ownership: a struct err is plain memory, copied freely, across threads too.
  * Errors:    text that does not fit is cut, keeping the front (the context).
  * Threads:   no shared state. */

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/plain.h"
+
 const char *log_level_name(enum log_level level)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
@@ -19,6 +21,7 @@ void log_line(const struct log *log, enum log_level level, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(line, sizeof(line), fmt, ap);
     va_end(ap);
+    plain_str(line, PLAIN_ONE_LINE);
     if (log->sink)
         log->sink(log->ctx, level, line);
     else

@@ -5,6 +5,8 @@
  * "level: text" lines to stderr; build-env puts its progress display in between, a worker
  * writes JSON lines and copies a build's lines to its subscribers.
  *
+ * A line is one line, and harmless for a terminal (plain.h), whatever was put into it.
+ *
  * Ownership: the caller's; outlives all who hold it.
  * Threads:   log_line from any thread; a sink must be safe for that. */
 #ifndef STRATA_BASE_LOG_H

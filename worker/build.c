@@ -4,6 +4,8 @@
 
 #include <assert.h>
 
+#include "base/plain.h"
+
 const char *build_phase_name(enum build_phase phase)
 {
     static const char *const names[] = {"waiting", "resolve", "fetch",
@@ -351,8 +353,10 @@ static void take_warnings(struct build *b, const struct build_manager *m)
     size_t i;
     json_t *text;
     json_array_foreach (m->job.warnings, i, text) {
-        json_array_append_new(b->result.warnings,
-                              json_sprintf("%s: %s", m->ops->manager, json_string_value(text)));
+        AUTO_BUF struct buf line = BUF(8192);
+        buf_printf(&line, "%s: %s", m->ops->manager, json_string_value(text));
+        line.len = plain_text(line.ptr, line.len, PLAIN_ONE_LINE);
+        json_array_append_new(b->result.warnings, json_stringn(line.ptr, line.len));
     }
 }
 

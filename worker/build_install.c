@@ -55,6 +55,18 @@ static void source_arrived(struct build_source *s)
     build_sdist_wheel(s);
 }
 
+/* A tarball's or wheel's address may not tell whose it is, and one that cannot be asked for was
+ * the registry's choice: what the user wrote is checked before. */
+static void source_fail(struct build_source *s, struct err *err)
+{
+    const char *version = json_get_str(s->package, "version");
+    if (err->code == ERR_INVALID)
+        err->code = ERR_BAD_ARCHIVE;
+    if (err->code != ERR_CANCELLED)
+        err_put_context(err, "%s%s%s", source_name(s), version ? " " : "", version ? version : "");
+    build_fail(s->manager->build, err, s->manager, source_name(s), PHASE_FETCH);
+}
+
 static void on_fetched(struct registry_fetch *f)
 {
     struct build_source *s = f->ctx;
@@ -63,7 +75,7 @@ static void on_fetched(struct registry_fetch *f)
     s->state = SOURCE_NEW;
     /* A download begun on a hunch may fail unpunished: it is made again if it is needed. */
     if (f->err.code && s->users > 0) {
-        build_fail(b, &f->err, s->manager, source_name(s), PHASE_FETCH);
+        source_fail(s, &f->err);
     } else if (!f->err.code && !b->failed) {
         if (!f->from_cache)
             b->result.received_bytes += f->size;
@@ -128,7 +140,7 @@ static void on_located(struct locate_job *job)
     s->state = SOURCE_NEW;
     s->url = TAKE(job->url);
     if (job->err.code)
-        build_fail(b, &job->err, s->manager, source_name(s), PHASE_FETCH);
+        source_fail(s, &job->err);
     else if (!b->failed && in_store(s)) /* a file of this machine went there */
         source_arrived(s);
     else if (!b->failed)

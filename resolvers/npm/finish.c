@@ -29,7 +29,13 @@ bool npm_explain_edge(struct err *err, const struct npm_edge *e, const struct er
         from = from->source;
     put_chain(&chain, from, 4);
     struct span package = e->want->spec.alias ? e->want->spec.package : SPAN("");
-    err_set(err, why->code, "%.*s@%s%.*s%s%.*s%s%s: %s", SPAN_ARG(e->name->text),
+    /* What another package asks for amiss is no fault of the user's file. */
+    enum err_code code = why->code;
+    if (chain.len && code == ERR_INVALID)
+        code = ERR_BAD_ARCHIVE;
+    else if (chain.len && code == ERR_UNSUPPORTED)
+        code = ERR_UNRESOLVABLE;
+    err_set(err, code, "%.*s@%s%.*s%s%.*s%s%s: %s", SPAN_ARG(e->name->text),
             package.len ? "npm:" : "", SPAN_ARG(package), package.len ? "@" : "",
             SPAN_ARG(e->want->spec.text), chain.len ? ", needed by " : "", buf_cstr(&chain),
             why->text);

@@ -5,6 +5,7 @@
  * Both look at what the specifiers match (`required`), not at what is left of it. */
 #include <time.h>
 
+#include "base/plain.h"
 #include "resolvers/pip/resolve_priv.h"
 
 struct rules {
@@ -122,7 +123,9 @@ const char *pip_release_why(const struct pip_release *rel, struct arena *a)
         break;
     case PIP_NOT_BINARY: why = "has no wheel, and the policy wants wheels only"; break;
     }
-    return arena_printf(a, "%.*s %s %s", SPAN_ARG(p->name), rel->version.text.ptr, why);
+    char *text = arena_printf(a, "%.*s %s %s", SPAN_ARG(p->name), rel->version.text.ptr, why);
+    plain_str(text, PLAIN_ONE_LINE); /* a reason and a specifier are the index's words */
+    return text;
 }
 
 const char *pip_choose_why(struct pip_project *p, const struct version_set *required,

@@ -105,12 +105,9 @@ static bool ask_next(struct locate *l)
 
 static void not_found(struct locate *l)
 {
-    struct err *err = &l->job->err;
-    err_set(err, ERR_NO_PACKAGE,
+    err_set(&l->job->err, ERR_NO_PACKAGE,
             "the index no longer has the locked file %s; resolve anew with --refresh",
             json_get_str(l->job->package, "filename"));
-    err_wrap(err, "%s %s", json_get_str(l->job->package, "name"),
-             json_get_str(l->job->package, "version"));
 }
 
 static void local_work(struct pool_task *t)
@@ -153,9 +150,6 @@ static void page_done(struct registry_get *get)
         if (ask_next(l) || look_here(l))
             return;
         not_found(l);
-    } else if (!job->url) {
-        err_wrap(&job->err, "%s %s", json_get_str(job->package, "name"),
-                 json_get_str(job->package, "version"));
     }
     finish(l);
 }

@@ -8,6 +8,7 @@
 #include "base/jscan.h"
 #include "base/json.h"
 #include "base/map.h"
+#include "base/plain.h"
 #include "tests/test_main.h"
 
 START_TEST(span_cuts_at_the_first_and_last_separator)
@@ -173,6 +174,52 @@ START_TEST(jscan_refuses_what_is_no_json)
 }
 END_TEST
 
+static const struct {
+    const char *in, *one_line, *lines;
+} plain_cases[] = {
+    {"gr\xc3\xbc\xc3\x9f \xf0\x9f\x8c\x8d", "gr\xc3\xbc\xc3\x9f \xf0\x9f\x8c\x8d",
+     "gr\xc3\xbc\xc3\x9f \xf0\x9f\x8c\x8d"},
+    {"\x1b]0;title\x07red\x7f", "?]0;title?red?", "?]0;title?red?"},
+    {"a\tb\r\nc", "a b? c", "a b?\nc"},
+    {"\xc2\x9b"
+     "31m\xc2\xa0",
+     "?31m\xc2\xa0", "?31m\xc2\xa0"}, /* CSI as one character */
+    {"a\xe2\x80\xae"
+     "b\xe2\x81\xa6"
+     "c\xe2\x80\xa8"
+     "d",
+     "a?b?c?d", "a?b?c?d"},
+    {"a\xff\xc0\x80"
+     "b\xed\xa0\x80",
+     "a???b???", "a???b???"},
+    {"cut \xf0\x9f\x8c", "cut ", "cut "},
+    {"\xe2\x80+", "??+", "??+"},
+    {"", "", ""},
+};
+
+START_TEST(plain_text_leaves_nothing_that_moves_a_terminal)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "%s", plain_cases[_i].in);
+    plain_str(text, PLAIN_ONE_LINE);
+    ck_assert_str_eq(text, plain_cases[_i].one_line);
+    snprintf(text, sizeof(text), "%s", plain_cases[_i].in);
+    plain_str(text, PLAIN_LINES);
+    ck_assert_str_eq(text, plain_cases[_i].lines);
+}
+END_TEST
+
+START_TEST(errors_are_harmless_for_a_terminal)
+{
+    struct err err = {0};
+    err_set(&err, ERR_INVALID, "%s", "a\x1b[2Jb\nc");
+    err_wrap(&err, "%s",
+             "d\x1b"
+             "e");
+    ck_assert_str_eq(err.text, "d?e: a?[2Jb\nc");
+}
+END_TEST
+
 Suite *test_suite(void)
 {
     Suite *s = suite_create("base_text");
@@ -189,6 +236,8 @@ Suite *test_suite(void)
     tcase_add_test(tc, canonical_json_sorts_and_refuses_reals);
     tcase_add_test(tc, jscan_reads_members_and_skips_the_rest);
     tcase_add_loop_test(tc, jscan_refuses_what_is_no_json, 0, COUNT(bad_json));
+    tcase_add_loop_test(tc, plain_text_leaves_nothing_that_moves_a_terminal, 0, COUNT(plain_cases));
+    tcase_add_test(tc, errors_are_harmless_for_a_terminal);
     suite_add_tcase(s, tc);
     return s;
 }

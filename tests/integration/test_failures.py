@@ -136,6 +136,28 @@ class Registries(StrataCase):
                     home = f"h{len(os.listdir(self.top))}"
                     self.ok("build", "--no-bytecode", *self.specs(["victim"], ["victim"]), home=home)
 
+    def test_names_that_a_registry_makes_up_cannot_reach_the_terminal(self):
+        evil = "\x1b]0;title\x07\x1b[31m\u202e\x9b2J"
+        self.registry.pip.add({**ONE, "name": "retitled", "yanked": evil})
+        self.registry.npm.add({**ONE_JS, "name": "warned", "deprecated": evil, "engines": {"node": "<1 " + evil}})
+        self.registry.npm.add({**ONE_JS, "name": "asking", "dependencies": {"lib": evil}})
+        self.registry.npm.add({**ONE_JS, "name": "naming", "dependencies": {"x" + evil: "1"}})
+        self.registry.npm.add({**ONE_JS, "name": "elsewhere", "os": [evil]})
+        self.registry.pip.add({**ONE, "name": "requiring", "requires": ["lib ; python_version > '" + evil + "'"]})
+        for pip, npm, status in [(["retitled"], [], 3), (["retitled==1.0"], [], 0), ([], ["warned"], 0),
+                                 ([], ["asking"], 4), ([], ["naming"], 4), ([], ["elsewhere"], 3),
+                                 (["requiring"], [], 3)]:
+            with self.subTest(pip=pip, npm=npm):
+                text = self.fails(status, "build", "--no-bytecode", *self.specs(pip, npm))
+                for mark in ("\x1b", "\x07", "\u202e", "\x9b"):
+                    self.assertNotIn(mark, text)
+
+    def test_files_that_cannot_be_had_name_their_package(self):
+        for url in ("file:///etc/passwd", "gopher://example.com/x", f"{self.registry.base}/elsewhere"):
+            with self.subTest(url=url):
+                self.registry.npm.documents["victim"]["versions"]["1.0.0"]["dist"]["tarball"] = url
+                self.fails(4, "build", "--npm", "victim", words=["npm: victim 1.0.0: "], home=f"h{len(url)}")
+
     def test_a_dead_registry(self):
         self.registry.close()
         self.fails(4, "build", "--pip", "victim", words=["pip", "victim", "127.0.0.1"])
