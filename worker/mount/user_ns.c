@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -48,6 +49,51 @@ static bool map_own_ids(uid_t uid, gid_t gid)
     return write_file("/proc/self/gid_map", line);
 }
 
+/* A mount point below the root where something may be put without the machine seeing it. */
+static bool find_private_place(char *out, size_t size)
+{
+    AUTO_BUF struct buf table = BUF(16u << 20);
+    struct span rest, line;
+    if (!io_read_file(AT_FDCWD, "/proc/self/mountinfo", &table, NULL))
+        return false;
+    rest = buf_span(&table);
+    while (span_next_line(&rest, &line)) {
+        struct span place = {0};
+        for (int i = 0; i < 5; i++)
+            span_next(&line, ' ', &place);
+        if (place.len < 2 || place.len >= size || span_has(place, '\\'))
+            continue;
+        memcpy(out, place.ptr, place.len);
+        out[place.len] = '\0';
+        if (mount(NULL, out, NULL, MS_PRIVATE, NULL) == 0 && access(out, X_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* After chroot into a plain folder, "/" is no mount point and has no propagation of its own to
+ * change. A copy of the tree, attached where nothing gets out from, becomes the root. */
+static bool make_root_a_mount(struct err *err)
+{
+    char place[PATH_MAX], cwd[PATH_MAX];
+    bool back = getcwd(cwd, sizeof(cwd)) && cwd[0] == '/';
+    if (!find_private_place(place, sizeof(place)))
+        return err_set(err, ERR_DENIED,
+                       "in a chroot without mount points: mount /proc in it, or bind its folder "
+                       "onto itself before chroot");
+    AUTO_FD int tree = open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (tree < 0 || move_mount(tree, "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH) < 0 ||
+        fchdir(tree) < 0 || chroot(".") < 0 || chdir(back ? cwd : "/") < 0)
+        return err_sys(err, "make a root of a chroot's folder");
+    return true;
+}
+
+/* Slave: what is mounted on the machine later still shows, nothing of ours gets out. */
+static bool make_slave(void)
+{
+    return mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == 0;
+}
+
 bool mount_ns_enter(bool *user_ns, struct err *err)
 {
     uid_t uid = geteuid();
@@ -60,8 +106,11 @@ bool mount_ns_enter(bool *user_ns, struct err *err)
             return err_wrap(err, "%s", user_ns_hint());
         }
     }
-    /* Slave: what is mounted on the machine later still shows, nothing of ours gets out. */
-    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+    if (make_slave())
+        return true;
+    if (errno != EINVAL)
         return err_sys(err, "make mounts private");
-    return true;
+    if (!make_root_a_mount(err))
+        return false;
+    return make_slave() || err_sys(err, "make mounts private");
 }

@@ -11,7 +11,8 @@
 #include "base/err.h"
 
 /* A mount namespace of our own, from which nothing gets out. *user_ns: a user namespace was
- * made too, in which our ids are what they were. */
+ * made too, in which our ids are what they were. Works in a chroot, too, whose root is a plain
+ * folder, if anything is mounted below it. */
 bool mount_ns_enter(bool *user_ns, struct err *err);
 
 /* In words, why this machine may refuse user namespaces and what to do. */
