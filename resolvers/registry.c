@@ -308,6 +308,15 @@ static void on_soon_closed(uv_handle_t *handle)
     free_when_unused(c);
 }
 
+bool registry_client_renew(struct registry_client *c)
+{
+    const struct registry_options *o = &c->options;
+    if (o->offline || o->forbidden || o->refresh || !c->took_cached)
+        return false;
+    c->options.refresh = true;
+    return true;
+}
+
 void registry_client_free(struct registry_client *c)
 {
     if (!c)

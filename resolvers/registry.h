@@ -70,8 +70,10 @@ struct registry_client *registry_client_new(uv_loop_t *loop, struct http_client 
                                             const struct registry_options *options,
                                             const struct log *log);
 void registry_client_free(struct registry_client *c); /* after all done()s */
+/* From here on everything is revalidated once. True if that may change something: an answer was
+ * taken from the cache unasked. */
+bool registry_client_renew(struct registry_client *c);
 const struct registry *registry_of(const struct registry_client *c);
-struct store *registry_store(const struct registry_client *c);
 struct store *registry_store(const struct registry_client *c);
 
 struct registry_get {

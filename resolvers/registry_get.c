@@ -348,6 +348,8 @@ static void begin(struct document *d)
     if (!d->waiters) { /* all have gone */
         finish(d, NULL);
     } else if (d->cached && (o->offline || o->forbidden || is_fresh(d))) {
+        if (!d->want.immutable && d->cached->cached.checked_ms < d->client->born_ms)
+            d->client->took_cached = true;
         use_cached(d);
         finish(d, NULL);
     } else if (!registry_may_ask(d->client, d->route.name, &err)) {

@@ -46,6 +46,7 @@ struct registry_client {
     uv_timer_t soon;
     int64_t born_ms; /* wall clock */
     bool warned, closing;
+    bool took_cached; /* what might be told otherwise by now */
     int flights, handles;
     uv_mutex_t mutex;
     uv_cond_t idle;

@@ -360,6 +360,17 @@ static void take_warnings(struct build *b, const struct build_manager *m)
     }
 }
 
+static void resolve_again(struct build_manager *m);
+
+/* A page may be some minutes old, and the release that is missing in it just published: before
+ * that is an error, the registry is asked anew, once. */
+static bool is_worth_another_look(struct build_manager *m)
+{
+    enum err_code code = m->job.err.code;
+    return (code == ERR_UNRESOLVABLE || code == ERR_NO_PACKAGE || code == ERR_NEEDS_BUILD) &&
+           !m->build->failed && !m->renewed && registry_client_renew(m->registry);
+}
+
 static void on_resolved(struct resolve_job *job)
 {
     struct build_manager *m = job->ctx;
@@ -367,6 +378,10 @@ static void on_resolved(struct resolve_job *job)
     b->open--;
     m->resolving = false;
     m->part = TAKE(job->lock);
+    if (job->err.code && is_worth_another_look(m)) {
+        resolve_again(m);
+        return;
+    }
     if (job->err.code) {
         build_fail(b, &job->err, m, NULL, PHASE_RESOLVE);
     } else if (!b->failed) {
@@ -432,6 +447,15 @@ static bool start_resolve(struct build_manager *m, const json_t *specs, struct e
     build_set_phase(m, PHASE_RESOLVE);
     m->ops->resolve(&m->job);
     return true;
+}
+
+static void resolve_again(struct build_manager *m)
+{
+    m->renewed = true;
+    m->build->resolving--;
+    json_decref(m->job.warnings);
+    free(m->specs);
+    start_resolve(m, json_object_get(m->build->request->packages, m->ops->manager));
 }
 
 /* ---- the beginning ----------------------------------------------------------------------- */

@@ -20,6 +20,7 @@ struct build_manager {
     const char **specs;
     struct resolve_job job;
     bool resolving;
+    bool renewed; /* resolved anew, with nothing taken from the cache unasked */
     json_t *part; /* of the lock */
     struct install_context context;
     struct install_units units;

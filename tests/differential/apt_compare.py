@@ -230,6 +230,9 @@ def main():
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         print("needs root and apt-get: skipped")
         sys.exit(77)
+    if subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode != 0:
+        print("this machine allows no user namespaces: skipped")
+        sys.exit(77)
     home = tempfile.mkdtemp(prefix="strata-apt-")
     reach = subprocess.run([BUILD_ENV, "lock", "--json", "--apt", "hostname"], capture_output=True, check=False,
                            env={**os.environ, "STRATA_HOME": home})

@@ -202,6 +202,17 @@ class Locks(StrataCase):
         self.ok("lock", file)
         self.ok("lock", "--check", file)
 
+    def test_what_was_just_published_is_found_though_a_page_is_cached(self):
+        self.build(["beta"], ["lib"])
+        self.registry.pip.add({"name": "beta", "version": "99.1", "files": {"beta.py": "X = 99\n"}})
+        self.registry.npm.add({"name": "lib", "version": "99.1.0", "files": {"index.js": "99\n"}})
+        self.fails(3, "build", "--offline", "--pip", "beta==99.1", words=["beta", "99.1"])
+        lock = self.lock(["beta==99.1"], ["lib@99.1.0"])
+        self.assertEqual((self.versions(lock, "pip")["beta"], self.versions(lock, "npm")["lib"]), ("99.1", "99.1.0"))
+        asked = len(self.registry.requests)
+        self.fails(3, "build", "--pip", "beta==99.2", words=["beta", "99.2"])
+        self.assertLessEqual(len(self.registry.requests), asked + 1)
+
     def test_locked_versions_stay_until_refreshed(self):
         file = self.write("environment.yaml", ENVIRONMENT)
         self.ok("lock", file)
