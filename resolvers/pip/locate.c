@@ -145,7 +145,6 @@ static bool look_here(struct locate *l)
 static void page_done(struct registry_get *get)
 {
     struct locate *l = get->ctx;
-    struct locate_job *job = l->job;
     if (!take_page(l)) {
         if (ask_next(l) || look_here(l))
             return;

@@ -151,7 +151,7 @@ static enum err_code code_of(const char *npm_code)
                  {"E404", ERR_NO_PACKAGE},
                  {"ETARGET", ERR_UNRESOLVABLE},
                  {"ERESOLVE", ERR_UNRESOLVABLE},
-                 {"EINVALIDTAGNAME", ERR_INVALID}};
+                 {"EINVALIDTAGNAME", ERR_BAD_ARCHIVE}};
     for (size_t i = 0; i < COUNT(codes); i++)
         if (strcmp(codes[i].npm, npm_code) == 0)
             return codes[i].ours;
