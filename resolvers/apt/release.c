@@ -74,14 +74,30 @@ static bool usable_keyring(const char *keyring, char *path, size_t size, bool *c
     return ok;
 }
 
-static bool run_gpgv(struct span signed_text, const char *const *argv, struct buf *out,
-                     struct err *err)
+/* What gpgv says of each signature, a line each (gnupg, doc/DETAILS). One good one is enough, as
+ * for apt: archives sign with old and new keys, of which we may not have all. A bad one is always
+ * too much, whoever made it. *why: its last words for people. */
+static bool is_good(struct span said, struct span *why)
+{
+    struct span line;
+    size_t good = 0, bad = 0;
+    while (span_next_line(&said, &line)) {
+        good += span_starts(line, SPAN("[GNUPG:] GOODSIG "));
+        bad += span_starts(line, SPAN("[GNUPG:] BADSIG "));
+        if (span_trim(line).len && !span_starts(line, SPAN("[GNUPG:]")))
+            *why = line;
+    }
+    return good > 0 && bad == 0;
+}
+
+static bool run_gpgv(struct span input, const char *const *argv, struct buf *out, struct err *err)
 {
     AUTO_BUF struct buf said = BUF(64u << 10);
+    struct span why = SPAN("no signature by a trusted key");
     int status = 0;
     struct proc p = {
         .argv = argv,
-        .input = signed_text,
+        .input = input,
         .out = out,
         .errout = &said,
         .timeout_ms = GPGV_MS,
@@ -93,37 +109,108 @@ static bool run_gpgv(struct span signed_text, const char *const *argv, struct bu
                     "run: apt-get install gpgv");
         return false;
     }
-    if (status == 0 && out->len > 0 && !out->overflow)
+    if (is_good(buf_span(&said), &why) && !said.overflow && (!out || (out->len && !out->overflow)))
         return true;
-    /* gpgv's last line tells why. */
-    struct span rest = buf_span(&said), line, last = SPAN("no signature by a trusted key");
-    while (span_next_line(&rest, &line))
-        if (span_trim(line).len)
-            last = line;
-    return err_set(err, ERR_SIGNATURE, "%.*s", SPAN_ARG(last));
+    return err_set(err, ERR_SIGNATURE, "%.*s", SPAN_ARG(why));
+}
+
+/* One message, one block of signatures, nothing before and nothing after: else part of what gpgv
+ * gives back might be covered by no good signature. */
+static bool is_one_message(struct span text)
+{
+    size_t begins = 0, signatures = 0, ends = 0;
+    struct span line;
+    bool first = true;
+    while (span_next_line(&text, &line)) {
+        bool begin = span_starts(line, SPAN("-----BEGIN PGP SIGNED MESSAGE-----"));
+        if (first != begin)
+            return false;
+        first = false;
+        if (ends && span_trim(line).len)
+            return false;
+        begins += begin;
+        signatures += span_starts(line, SPAN("-----BEGIN PGP SIGNATURE-----"));
+        ends += span_starts(line, SPAN("-----END PGP SIGNATURE-----"));
+    }
+    return begins == 1 && signatures == 1 && ends == 1;
+}
+
+struct keys {
+    char paths[MAX_KEYRINGS][512];
+    bool copied[MAX_KEYRINGS];
+    size_t count;
+};
+
+static bool keys_open(struct keys *k, const char *const *keyrings, size_t count, const char **argv,
+                      size_t *argc, struct err *err)
+{
+    if (count == 0 || count > MAX_KEYRINGS)
+        return err_set(err, ERR_SIGNATURE, "the source has no keyring; write Signed-By");
+    for (; k->count < count; k->count++) {
+        size_t i = k->count;
+        if (!usable_keyring(keyrings[i], k->paths[i], sizeof(k->paths[i]), &k->copied[i], err))
+            return false;
+        argv[(*argc)++] = "--keyring";
+        argv[(*argc)++] = k->paths[i];
+    }
+    return true;
+}
+
+static void keys_close(struct keys *k)
+{
+    while (k->count-- > 0)
+        if (k->copied[k->count])
+            unlink(k->paths[k->count]);
 }
 
 bool apt_release_verify(struct span signed_text, const char *const *keyrings, size_t count,
                         struct buf *out, struct err *err)
 {
-    const char *argv[2 * MAX_KEYRINGS + 8] = {"gpgv", "--ignore-time-conflict", "--output", "-"};
-    char paths[MAX_KEYRINGS][512];
-    bool copied[MAX_KEYRINGS] = {0}, ok = true;
-    size_t n = 4, k = 0;
-    if (count == 0 || count > MAX_KEYRINGS)
-        return err_set(err, ERR_SIGNATURE, "the source has no keyring; write Signed-By");
+    const char *argv[2 * MAX_KEYRINGS + 10] = {
+        "gpgv", "--ignore-time-conflict", "--status-fd", "2", "--output", "-"};
+    struct keys keys = {0};
+    size_t n = 6;
     if (!span_starts(signed_text, SPAN("-----BEGIN PGP SIGNED MESSAGE-----")))
         return err_set(err, ERR_SIGNATURE, "it is not signed");
-    for (; ok && k < count; k++) {
-        ok = usable_keyring(keyrings[k], paths[k], sizeof(paths[k]), &copied[k], err);
-        argv[n++] = "--keyring";
-        argv[n++] = paths[k];
-    }
+    if (!is_one_message(signed_text))
+        return err_set(err, ERR_SIGNATURE, "it is not one signed message");
+    bool ok = keys_open(&keys, keyrings, count, argv, &n, err);
     argv[n++] = "-";
     ok = ok && run_gpgv(signed_text, argv, out, err);
-    while (k-- > 0)
-        if (copied[k])
-            unlink(paths[k]);
+    keys_close(&keys);
+    return ok;
+}
+
+/* gpgv wants the signature in a file when the text is on its standard input. */
+static bool write_signature(struct span signature, char *path, size_t size, struct err *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    snprintf(path, size, "%s/strata-sig-XXXXXX", tmp && tmp[0] == '/' ? tmp : "/tmp");
+    AUTO_FD int fd = mkstemp(path);
+    if (fd < 0)
+        return err_sys(err, "temporary signature");
+    if (io_write_all(fd, signature, err))
+        return true;
+    unlink(path);
+    return false;
+}
+
+bool apt_release_verify_detached(struct span text, struct span signature,
+                                 const char *const *keyrings, size_t count, struct err *err)
+{
+    const char *argv[2 * MAX_KEYRINGS + 10] = {"gpgv", "--ignore-time-conflict", "--status-fd",
+                                               "2"};
+    struct keys keys = {0};
+    char path[512];
+    size_t n = 4;
+    if (!write_signature(signature, path, sizeof(path), err))
+        return false;
+    bool ok = keys_open(&keys, keyrings, count, argv, &n, err);
+    argv[n++] = path;
+    argv[n++] = "-";
+    ok = ok && run_gpgv(text, argv, NULL, err);
+    keys_close(&keys);
+    unlink(path);
     return ok;
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* release.h - an archive's Release file: who signed it, and the hashes it vouches for.
  *
- * InRelease is a clear-signed Release; gpgv checks it against the source's Signed-By keyrings (or
- * the machine's trusted ones), and only what gpgv gives back is read on. The chain goes on from
- * there: Release -> hash of Packages -> hash of each .deb (Debian Wiki, DebianRepository/Format;
- * apt-secure(8)).
+ * InRelease is a clear-signed Release, older archives have Release and Release.gpg; gpgv checks it
+ * against the source's Signed-By keyrings (or the machine's trusted ones), and only what gpgv gives
+ * back is read on. The chain goes on from there: Release -> hash of Packages -> hash of each .deb
+ * (Debian Wiki, DebianRepository/Format; apt-secure(8)).
  *
  * Ownership: apt_release_free. The signed text returned by _verify is the caller's (buf).
  * Errors:    ERR_SIGNATURE (not signed by a key we may trust, expired), ERR_BAD_ARCHIVE,
@@ -38,6 +38,9 @@ struct apt_release_file {
  * text goes to `out`. */
 bool apt_release_verify(struct span signed_text, const char *const *keyrings, size_t count,
                         struct buf *out, struct err *err);
+/* The same for a Release with its signature beside it (Release.gpg). */
+bool apt_release_verify_detached(struct span text, struct span signature,
+                                 const char *const *keyrings, size_t count, struct err *err);
 bool apt_release_parse(struct span text, struct apt_release **out, struct err *err);
 void apt_release_free(struct apt_release *r); /* NULL is fine */
 /* NULL: not listed. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* resolve_priv.h - the inside of an apt resolution: sources.c brings the lists, resolve.c chooses.
  *
- *   source:  InRelease -> verify (pool) -> parse -> its lists
+ *   source:  InRelease, or Release and Release.gpg -> verify (pool) -> parse -> its lists
  *   list:    recall, or fetch -> unpack + index (pool)
  *   all there: choose (pool) -> lock */
 #ifndef STRATA_RESOLVERS_APT_RESOLVE_PRIV_H
@@ -40,9 +40,10 @@ struct apt_source {
     size_t keyring_count;
     const char **components;
     size_t component_count;
-    struct registry_get get;
+    struct registry_get asked[3]; /* InRelease; else Release, Release.gpg */
+    size_t got;                  /* of them */
     bool getting;
-    struct buf signed_text, text;
+    struct buf signed_text, signature, text; /* signature empty: signed_text has its own */
     struct pool_task task;
     struct apt_release *release;
     struct apt_source_list *lists;

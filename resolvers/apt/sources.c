@@ -81,6 +81,7 @@ static void open_source(struct apt_resolve *r, const json_t *json)
     s->trusted = json_get_bool(json, "trusted", trusted && strcmp(trusted, "yes") == 0);
     choose_keyrings(r, s, json_get_span(json, "signed_by"));
     s->signed_text = BUF(APT_RELEASE_MAX_BYTES);
+    s->signature = BUF(APT_RELEASE_MAX_BYTES);
     s->text = BUF(APT_RELEASE_MAX_BYTES);
 }
 
@@ -269,6 +270,7 @@ static struct digest verified_key(const struct apt_source *s)
     struct hasher h;
     hasher_init(&h, HASH_SHA256);
     hasher_update(&h, buf_span(&s->signed_text));
+    hasher_update(&h, buf_span(&s->signature));
     for (size_t i = 0; i < s->keyring_count; i++) {
         AUTO_BUF struct buf key = BUF(4u << 20);
         struct err ignored;
@@ -289,8 +291,16 @@ static void verify_work(struct pool_task *t)
     if (store_memo_get(store, "apt-release", &key, &s->text, NULL))
         return;
     buf_reset(&s->text);
-    if (apt_release_verify(buf_span(&s->signed_text), s->keyrings, s->keyring_count, &s->text,
-                           &s->err))
+    bool ok;
+    if (s->signature.len) {
+        ok = apt_release_verify_detached(buf_span(&s->signed_text), buf_span(&s->signature),
+                                         s->keyrings, s->keyring_count, &s->err);
+        buf_append(&s->text, buf_span(&s->signed_text));
+    } else {
+        ok = apt_release_verify(buf_span(&s->signed_text), s->keyrings, s->keyring_count, &s->text,
+                                &s->err);
+    }
+    if (ok)
         store_memo_put(store, "apt-release", &key, buf_span(&s->text));
 }
 
@@ -323,7 +333,48 @@ static void take_unsigned(struct apt_source *s)
 static void source_unreachable(struct apt_source *s)
 {
     log_line(s->resolve->job->log, LOG_WARN, "apt: source %s is left out: %s", s->suite,
-             s->err.code ? s->err.text : "it has no InRelease");
+             s->err.code ? s->err.text : "it has no signed Release");
+}
+
+static void on_release(struct registry_get *g);
+
+static void ask(struct apt_source *s)
+{
+    static const char *const names[] = {"InRelease", "Release", "Release.gpg"};
+    struct apt_resolve *r = s->resolve;
+    struct registry_get *g = &s->asked[s->got];
+    *g = (struct registry_get){
+        .path = arena_printf(r->arena, "%s%s", s->folder, names[s->got]),
+        .ttl_ms = RELEASE_TTL_MS,
+        .max_bytes = APT_RELEASE_MAX_BYTES,
+        .done = on_release,
+        .ctx = s,
+    };
+    s->getting = true;
+    registry_get(r->job->registry, g);
+}
+
+/* Is there more to ask for, after what came? */
+static bool wants_more(struct apt_source *s, const struct registry_get *g)
+{
+    bool there = !g->err.code && g->status == 200;
+    bool absent = !g->err.code && (g->status == 404 || g->status == 403 || g->status == 410);
+    switch (s->got) {
+    case 0:
+        if (there)
+            buf_append(&s->signed_text, g->body);
+        return absent;
+    case 1:
+        if (there)
+            buf_append(&s->signed_text, g->body);
+        return there && !s->trusted;
+    default:
+        if (there)
+            buf_append(&s->signature, g->body);
+        else
+            buf_reset(&s->signed_text); /* a Release that nobody signed */
+        return false;
+    }
 }
 
 static void on_release(struct registry_get *g)
@@ -332,8 +383,12 @@ static void on_release(struct registry_get *g)
     struct apt_resolve *r = s->resolve;
     s->getting = false;
     s->err = g->err;
-    if (!g->err.code && g->status == 200)
-        buf_append(&s->signed_text, g->body);
+    bool more = wants_more(s, g);
+    if (more && !r->failed) {
+        s->got++;
+        ask(s);
+        return;
+    }
     if (r->failed || s->err.code == ERR_CANCELLED || s->signed_text.len == 0) {
         r->open--;
         if (!r->failed)
@@ -355,17 +410,8 @@ static void on_release(struct registry_get *g)
 void apt_sources_start(struct apt_resolve *r)
 {
     for (size_t i = 0; i < r->source_count; i++) {
-        struct apt_source *s = &r->sources[i];
-        s->get = (struct registry_get){
-            .path = arena_printf(r->arena, "%sInRelease", s->folder),
-            .ttl_ms = RELEASE_TTL_MS,
-            .max_bytes = APT_RELEASE_MAX_BYTES,
-            .done = on_release,
-            .ctx = s,
-        };
-        s->getting = true;
         r->open++;
-        registry_get(r->job->registry, &s->get);
+        ask(&r->sources[i]);
     }
 }
 
@@ -374,7 +420,7 @@ void apt_sources_cancel(struct apt_resolve *r)
     for (size_t i = 0; i < r->source_count; i++) {
         struct apt_source *s = &r->sources[i];
         if (s->getting)
-            registry_get_cancel(&s->get);
+            registry_get_cancel(&s->asked[s->got]);
         for (size_t k = 0; k < s->list_count; k++)
             if (s->lists[k].fetching)
                 registry_fetch_cancel(&s->lists[k].fetch);
@@ -390,6 +436,7 @@ void apt_sources_close(struct apt_resolve *r)
             io_unmap(&s->lists[k].index_map);
         }
         buf_release(&s->signed_text);
+        buf_release(&s->signature);
         buf_release(&s->text);
         apt_release_free(s->release);
     }

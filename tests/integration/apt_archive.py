@@ -129,8 +129,23 @@ class Key:
         return subprocess.run(["gpg", "--homedir", self.folder, "--batch", "--quiet", "--pinentry-mode",
                                "loopback", *args], input=text, capture_output=True, check=True).stdout
 
-    def sign(self, text):
-        return self.gpg("--clearsign", text=text)
+    def sign(self, text, others=()):
+        """Clear-signed by this key, and in the same message by others."""
+        signed = self.gpg("--clearsign", text=text)
+        if not others:
+            return signed
+        head, rest = signed.split(b"-----BEGIN PGP SIGNATURE-----", 1)
+        blocks = [self.packets(b"-----BEGIN PGP SIGNATURE-----" + rest)]
+        for key in others:
+            block = key.gpg("--clearsign", text=text).split(b"-----BEGIN PGP SIGNATURE-----", 1)[1]
+            blocks.append(self.packets(b"-----BEGIN PGP SIGNATURE-----" + block))
+        return head + self.gpg("--enarmor", text=b"".join(blocks)).replace(b"ARMORED FILE", b"SIGNATURE")
+
+    def packets(self, armoured):
+        return self.gpg("--dearmor", text=armoured)
+
+    def detach(self, text):
+        return self.gpg("--armor", "--detach-sign", text=text)
 
     def close(self):
         subprocess.run(["gpgconf", "--homedir", self.folder, "--kill", "all"], check=False,
@@ -180,7 +195,7 @@ class AptArchive:
         self.suites.setdefault(suite, []).append(stanza)
         return path
 
-    def publish(self, suite, fields=None, sign=True, key=None):
+    def publish(self, suite, fields=None, sign=True, key=None, others=()):
         """Writes the suite's lists and its InRelease, with `fields` over those of the Release."""
         folder = f"dists/{suite}/"
         plain = "\n".join(self.suites.get(suite, [])).encode()
@@ -195,7 +210,8 @@ class AptArchive:
         text = "".join(f"{k}: {v}\n" for k, v in release.items()) + "SHA256:\n"
         for name, content in lists.items():
             text += f" {hashlib.sha256(content).hexdigest()} {len(content)} {name}\n"
-        self.files[folder + "InRelease"] = (key or self.key).sign(text.encode()) if sign else text.encode()
+        self.files[folder + "InRelease"] = (key or self.key).sign(text.encode(), others) if sign else text.encode()
+        return text.encode()
 
     def source(self, suite, options=""):
         return f"deb [signed-by={self.key.public}{options}] {self.base} {suite} main"

@@ -359,6 +359,36 @@ class Trust(AptCase):
         done = self.run_env("lock", "--json", "--apt", "strata-lib", home="after")
         self.assertNotIn(b"evil", done.stdout)
 
+    def stranger(self):
+        key = apt_archive.Key(os.path.join(tempfile.mkdtemp(dir=self.top), "g"))
+        self.addCleanup(key.close)
+        return key
+
+    def test_one_good_signature_among_unknown_ones_will_do(self):
+        for home, key, others in (("a", None, [self.stranger()]), ("b", self.stranger(), [self.archive.key])):
+            self.archive.publish("stable", key=key, others=others)
+            self.assertEqual(self.apt_versions("strata-lib", home=home), {"strata-lib": "1.1"})
+
+    def test_a_second_message_before_or_after_the_good_one_is_refused(self):
+        name = "dists/stable/InRelease"
+        good = self.archive.files[name]
+        evil = self.stranger().sign(b"Suite: evil\n")
+        for home, text in enumerate((evil + good, good + evil, good.rstrip() + b"\n" + good)):
+            self.archive.files[name] = text
+            self.apt_fails(4, "strata-lib", words=["stable"], home=str(home))
+
+    def test_a_release_with_its_signature_beside_it_is_read(self):
+        text = self.archive.publish("stable")
+        del self.archive.files["dists/stable/InRelease"]
+        self.archive.files["dists/stable/Release"] = text
+        self.archive.files["dists/stable/Release.gpg"] = self.archive.key.detach(text)
+        self.assertEqual(self.apt_versions("strata-lib"), {"strata-lib": "1.1"})
+        self.archive.files["dists/stable/Release.gpg"] = self.stranger().detach(text)
+        self.apt_fails(4, "strata-lib", words=["stable"], home="a")
+        self.archive.files["dists/stable/Release.gpg"] = self.archive.key.detach(text)
+        self.archive.files["dists/stable/Release"] = text + b"X: y\n"
+        self.apt_fails(4, "strata-lib", words=["stable"], home="b")
+
     def test_a_stranger_s_signature_is_refused(self):
         folder = tempfile.mkdtemp(dir=self.top)
         stranger = apt_archive.Key(os.path.join(folder, "g"))

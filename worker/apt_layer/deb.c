@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/apt_layer/deb.h"
 
-#include <archive.h>
-#include <archive_entry.h>
+#include "resolvers/late_archive.h"
 
 #define AR_MAGIC    "!<arch>\n"
 #define HEADER      60
@@ -74,8 +73,10 @@ static struct archive *raw_reader(struct span member)
 bool deb_inflate(struct span member, uint64_t max_bytes, uint64_t likely_bytes, struct buf *out,
                  struct err *err)
 {
-    struct archive *a = raw_reader(member);
     struct archive_entry *entry;
+    if (!late_archive_load(err))
+        return err_wrap(err, "package");
+    struct archive *a = raw_reader(member);
     out->max = (size_t)max_bytes + STEP_BYTES;
     if (likely_bytes && likely_bytes < max_bytes)
         buf_room(out, (size_t)likely_bytes);
