@@ -451,11 +451,15 @@ static bool start_resolve(struct build_manager *m, const json_t *specs, struct e
 
 static void resolve_again(struct build_manager *m)
 {
+    struct build *b = m->build;
+    struct err err = {0};
     m->renewed = true;
-    m->build->resolving--;
-    json_decref(m->job.warnings);
-    free(m->specs);
-    start_resolve(m, json_object_get(m->build->request->packages, m->ops->manager));
+    b->resolving--;
+    json_decref(TAKE(m->job.warnings));
+    free(TAKE(m->specs));
+    if (!start_resolve(m, json_object_get(b->request->packages, m->ops->manager), &err))
+        build_fail(b, &err, m, NULL, PHASE_RESOLVE);
+    build_settle(b);
 }
 
 /* ---- the beginning ----------------------------------------------------------------------- */
