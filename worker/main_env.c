@@ -88,9 +88,9 @@ int cli_usage(const struct cli *c, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    (void)c;
-    fprintf(stderr, "build-env: %s; see build-env COMMAND --help\n", text);
-    return err_exit_status(ERR_USAGE);
+    struct err err = {0};
+    err_set(&err, ERR_USAGE, "%s; see build-env COMMAND --help", text);
+    return cli_fail(c, &err);
 }
 
 void cli_print_json(const json_t *value)
@@ -155,6 +155,9 @@ static bool parse_command(struct cli *c, const struct cli_command *command, int 
     for (const struct cli_option *const *t = command->options; t && *t && n + 1 < COUNT(tables);
          t++)
         tables[n++] = *t;
+    /* What is wrong with the other words is told as JSON, too. */
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        c->json |= strcmp(argv[i], "--json") == 0;
     if (!cli_parse(&c->args, tables, argc, argv, err))
         return err_wrap(err, "%s", command->name);
     c->json = cli_flag(&c->args, "json");

@@ -202,6 +202,23 @@ class Locks(StrataCase):
         self.ok("lock", file)
         self.ok("lock", "--check", file)
 
+    def test_every_command_gives_one_json_document(self):
+        file = self.write("all.yaml", "config: {packages: {pip: [beta], npm: [lib]}}\n")
+        digest = self.ok("build", file)
+        oci = self.home("image")
+        for status, *args in [
+            (0, "init", "new.yaml"), (1, "init", "new.yaml"), (2, "init", "a", "b"), (0, "pin", "s1", file),
+            (2, "pin", "s1"), (0, "unpin", "s1"), (1, "unpin", "s1"), (2, "unpin"), (0, "export", digest, f"oci:{oci}"),
+            (2, "export", digest), (2, "export", digest, "ftp:x"), (1, "export", digest, "tar:/dev/null/x"),
+            (2, "build", "--bogus"), (2, "build", "--pip"), (2, "diff", digest), (2, "warm"), (0, "list"),
+            (2, "gc", "--keep-bytes", "x"), (0, "gc", "--dry-run"), (2, "verify", "nothing"), (0, "doctor"),
+            (2, "why", file), (2, "inspect"), (2, "sbom"), (0, "sbom", file), (2, "lock", "no-such-file"),
+        ]:
+            with self.subTest(args=args):
+                done = self.run_env(args[0], "--json", *args[1:])
+                self.assertEqual(done.returncode, status, done.stderr)
+                self.assertEqual("error" in json.loads(done.stdout), status != 0)
+
     def test_what_was_just_published_is_found_though_a_page_is_cached(self):
         self.build(["beta"], ["lib"])
         self.registry.pip.add({"name": "beta", "version": "99.1", "files": {"beta.py": "X = 99\n"}})

@@ -49,6 +49,18 @@ static bool export_to(struct cli *c, const struct artifact *a, const struct targ
     return artifact_export_tar(c->engine.store, a, t->path, err);
 }
 
+static void print_target(const struct cli *c, const struct artifact *a, const char *path)
+{
+    if (!c->json) {
+        printf("%s\n", path);
+        return;
+    }
+    AUTO_JSON json_t *out = json_object();
+    json_put_digest(out, "artifact", &a->digest);
+    json_put_str(out, "path", path);
+    cli_print_json(out);
+}
+
 static int export_run(struct cli *c)
 {
     struct err err = {0};
@@ -65,7 +77,7 @@ static int export_run(struct cli *c)
             err_wrap(&err, "%s", target.path);
             status = cli_fail(c, &err);
         } else if (strcmp(target.path, "-") != 0) {
-            printf("%s\n", target.path);
+            print_target(c, a, target.path);
         }
     }
     artifact_free(a);

@@ -98,6 +98,18 @@ const struct cli_command cli_cmd_warm = {
 
 /* ---- pins ------------------------------------------------------------------------------------ */
 
+/* artifact NULL: the session has let go of it. */
+static void print_pin(const char *session, const struct digest *artifact)
+{
+    AUTO_JSON json_t *out = json_object();
+    json_put_str(out, "session", session);
+    if (artifact)
+        json_put_digest(out, "artifact", artifact);
+    else
+        json_object_set_new(out, "artifact", json_null());
+    cli_print_json(out);
+}
+
 static int pin_run(struct cli *c)
 {
     struct err err = {0};
@@ -108,10 +120,12 @@ static int pin_run(struct cli *c)
         return cli_usage(c, "pin takes a session's name and a FILE or DIGEST");
     if (!cli_artifact(c, c->args.operands.v[1], &a, &status))
         return status;
-    if (store_pin_put(c->engine.store, span_str(c->args.operands.v[0]), &a->digest, &err))
-        printf("%s\n", digest_text(&a->digest, text));
-    else
+    if (!store_pin_put(c->engine.store, span_str(c->args.operands.v[0]), &a->digest, &err))
         status = cli_fail(c, &err);
+    else if (c->json)
+        print_pin(c->args.operands.v[0], &a->digest);
+    else
+        printf("%s\n", digest_text(&a->digest, text));
     artifact_free(a);
     return status;
 }
@@ -132,6 +146,8 @@ static int unpin_run(struct cli *c)
     if (!cli_engine(c, &err) ||
         !store_pin_drop(c->engine.store, span_str(c->args.operands.v[0]), &err))
         return cli_fail(c, &err);
+    if (c->json)
+        print_pin(c->args.operands.v[0], NULL);
     return 0;
 }
 

@@ -47,7 +47,13 @@ static int init_run(struct cli *c)
         close(fd);
     if (!ok)
         return cli_fail(c, &err);
-    printf("%s\n", file);
+    if (c->json) {
+        AUTO_JSON json_t *out = json_object();
+        json_put_str(out, "file", file);
+        cli_print_json(out);
+    } else {
+        printf("%s\n", file);
+    }
     return 0;
 }
 
