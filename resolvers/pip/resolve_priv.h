@@ -25,7 +25,7 @@
 #define PIP_MAX_PROJECTS 5000
 #define PIP_MAX_PAGE     (64u << 20)
 #define PIP_MAX_METADATA (8u << 20)
-#define PIP_MAX_SDIST    (128u << 20)
+#define PIP_MAX_SDIST    (1u << 30)
 #define PIP_MAX_LIKELY   (64u << 20) /* of a wheel that may be fetched in vain */
 #define PIP_PAGE_TTL_MS  (10 * 60 * 1000)
 

@@ -5,7 +5,7 @@
 #include "resolvers/pip/build_system.h"
 #include "resolvers/pip/fetch_priv.h"
 
-#define MAX_UNPACKED (512u << 20)
+#define MAX_UNPACKED (2u << 30)
 
 /* "NAME-VERSION/PKG-INFO", not one deeper down. */
 static bool is_info(struct span path)

@@ -53,6 +53,8 @@ static const char *advice(struct span said)
         {SPAN_INIT("gcc' failed: No such file"), "add gcc and libc6-dev to the apt packages"},
         {SPAN_INIT("g++' failed: No such file"), "add g++ to the apt packages"},
         {SPAN_INIT("Python.h: No such file"), "add python3-dev to the apt packages"},
+        {SPAN_INIT(".h: No such file"),
+         "add the -dev package that has the header to the apt packages"},
         {SPAN_INIT("pg_config"), "add libpq-dev to the apt packages"},
         {SPAN_INIT("name resolution"), "builds have no network"},
         {SPAN_INIT("Network is unreachable"), "builds have no network"},
