@@ -278,6 +278,7 @@ def events_stream_and_resume():
         assert [e for e in read(4) if e[0]] == kept[4:]
         assert [e for e in read(len(kept)) if e[0]] == []
         expect(c.get(path, headers={"last-event-id": "x"}), 400, says="last-event-id")
+        expect(c.get(path, headers={"last-event-id": "999999"}), 400, says="last-event-id")
 
 
 def cancelling_stops_a_build_soon():

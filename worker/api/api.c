@@ -252,6 +252,23 @@ void req_answer(struct req *r)
     }
 }
 
+static void dispatch(struct req *r)
+{
+    r->task.work = first_work;
+    r->task.write = r->route->kind == ROUTE_WRITE ? write_work : NULL;
+    r->task.done = first_done;
+    db_read(r->api->db, &r->task);
+}
+
+static void on_parked(struct waiter *w)
+{
+    struct req *r = container_of(w, struct req, parked);
+    if (!r->api->builder->ops->registries_known(r->api->builder))
+        return;
+    waiter_remove(w);
+    dispatch(r);
+}
+
 static void handle(struct call *call, void *ctx)
 {
     struct req *r = MEM_NEW(struct req);
@@ -274,10 +291,15 @@ static void handle(struct call *call, void *ctx)
         req_write(r);
         return;
     }
-    r->task.work = first_work;
-    r->task.write = r->route->kind == ROUTE_WRITE ? write_work : NULL;
-    r->task.done = first_done;
-    db_read(r->api->db, &r->task);
+    /* A pin's policy may name registries; the writer must not wait for them with everybody's work.
+     */
+    if (r->route->prepare == pin_put_prepare &&
+        !r->api->builder->ops->registries_known(r->api->builder)) {
+        r->parked.tick = on_parked;
+        waiter_add(r->api, &r->parked);
+        return;
+    }
+    dispatch(r);
 }
 
 static void count_call(struct req *r, int status)
@@ -297,6 +319,7 @@ static void ended(struct call *call, int status, void *ctx)
     if (!r)
         return;
     count_call(r, status);
+    waiter_remove(&r->parked);
     if (r->data)
         (r->free_data ? r->free_data : free)(r->data);
     if (r->key)

@@ -173,6 +173,14 @@ void build_events_work(struct req *r, struct state *s)
         problem_field(req_problem(r), "last-event-id", "must be the id of an event of this build");
         return;
     }
+    /* An id that is still to come would make the stream silent. */
+    int64_t newest = 0;
+    if (id && !event_last(s, job.id, &newest, &req_problem(r)->err))
+        return;
+    if (id > (uint64_t)newest) {
+        problem_field(req_problem(r), "last-event-id", "must be the id of an event of this build");
+        return;
+    }
     struct feed *f = MEM_NEW(struct feed);
     f->last = (int64_t)id;
     r->data = f; /* freed as it is, should the call end before it is answered */

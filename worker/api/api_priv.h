@@ -32,6 +32,13 @@ struct route {
 #define REQ_ARGS     3
 #define REQ_ARG_SIZE 160
 
+/* Something that waits for a build and is looked at once a second, in case the build runs in
+ * another process. */
+struct waiter {
+    void (*tick)(struct waiter *w);
+    struct waiter *next, *prev;
+};
+
 struct req {
     struct api *api;
     struct call *call;
@@ -49,7 +56,7 @@ struct req {
     bool enqueued;              /* the runner should look */
     void *data;                 /* the handler's, from prepare on */
     void (*free_data)(void *d); /* NULL: free() */
-    struct waiter *waiter;
+    struct waiter parked;       /* a pin that came before the registries are known */
 };
 
 static inline struct problem *req_problem(struct req *r)
@@ -62,13 +69,6 @@ static inline struct problem *req_problem(struct req *r)
 struct route_counts {
     uint64_t calls[6]; /* by status / 100 */
     struct db_times times;
-};
-
-/* Something that waits for a build and is looked at once a second, in case the build runs in
- * another process. */
-struct waiter {
-    void (*tick)(struct waiter *w);
-    struct waiter *next, *prev;
 };
 
 struct api {

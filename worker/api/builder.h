@@ -68,8 +68,9 @@ struct builder_ops {
                          struct err *err);
     void (*close_blob)(struct builder_blob *blob);
     /* {"pip":["host",...],...}: the registries that this machine's clients are set up for;
-     * new reference. */
+     * new reference. Waits until they are known, which takes a moment after the start. */
     json_t *(*registries)(struct builder *b);
+    bool (*registries_known)(struct builder *b);
     /* A session holds (or lets go of) an artifact: kept from collection meanwhile. A hold lasts
      * over a power cut only once settle() came after it; many of them wait for the disk once. */
     bool (*pin)(struct builder *b, const char *name, const struct digest *artifact,

@@ -452,6 +452,15 @@ static json_t *registries(struct builder *b)
     return copy;
 }
 
+static bool registries_known(struct builder *b)
+{
+    struct builder_engine *e = self(b);
+    pthread_mutex_lock(&e->mutex);
+    bool known = e->hosts != NULL;
+    pthread_mutex_unlock(&e->mutex);
+    return known;
+}
+
 /* ---- the table ---- */
 
 static const struct builder_ops ops = {
@@ -465,6 +474,7 @@ static const struct builder_ops ops = {
     .read_blob = artifact_read_blob,
     .close_blob = artifact_close_blob,
     .registries = registries,
+    .registries_known = registries_known,
     .pin = pin,
     .unpin = unpin,
     .settle = settle,
