@@ -27,9 +27,13 @@ static bool is_durable(const struct stat *st)
  * together take little longer than one. */
 #define SYNC_THREADS 16u
 
-struct sync_work {
+struct sync_item {
+    int fd;
     bool (*sync)(int fd, struct err *err);
-    const int *fds; /* -1: nothing to do */
+};
+
+struct sync_work {
+    const struct sync_item *items;
     size_t count;
     atomic_size_t next;
     atomic_bool failed;
@@ -42,7 +46,7 @@ static void sync_some(void *ctx)
     struct sync_work *w = ctx;
     for (size_t i; (i = atomic_fetch_add(&w->next, 1)) < w->count && !atomic_load(&w->failed);) {
         struct err err = {0};
-        if (w->fds[i] < 0 || w->sync(w->fds[i], &err))
+        if (w->items[i].sync(w->items[i].fd, &err))
             continue;
         uv_mutex_lock(&w->mutex);
         if (!atomic_exchange(&w->failed, true))
@@ -51,27 +55,24 @@ static void sync_some(void *ctx)
     }
 }
 
-static bool sync_all(const int *fds, size_t count, bool (*sync)(int fd, struct err *err),
-                     struct err *err)
+static bool sync_all(const struct sync_item *items, size_t count, struct err *err)
 {
-    struct sync_work w = {.sync = sync, .fds = fds, .count = count};
+    struct sync_work w = {.items = items, .count = count};
     uv_thread_t threads[SYNC_THREADS];
-    size_t wanted = 0, n = 0;
-    for (size_t i = 0; i < count; i++)
-        wanted += fds[i] >= 0;
+    size_t n = 0;
     if (uv_mutex_init(&w.mutex))
         abort();
     /* This thread is one of them; without any other it does all. */
-    while (n + 1 < wanted && n < SYNC_THREADS - 1 &&
+    while (n + 1 < count && n < SYNC_THREADS - 1 &&
            uv_thread_create(&threads[n], sync_some, &w) == 0)
         n++;
     sync_some(&w);
     while (n > 0)
         uv_thread_join(&threads[--n]);
     uv_mutex_destroy(&w.mutex);
-    if (atomic_load(&w.failed) && err)
+    if (w.failed && err)
         *err = w.err;
-    return !atomic_load(&w.failed);
+    return !w.failed;
 }
 
 static bool make_durable(int fd, struct err *err)
@@ -115,54 +116,45 @@ static int open_folder(struct store *s, unsigned first_byte, struct err *err)
     return fd;
 }
 
-/* At most so many at once, to bound descriptors. */
+/* At most so many blobs at once, to bound descriptors. */
 #define SYNC_BATCH 64u
 
-static bool sync_batch(struct store *s, const struct digest *blobs, size_t count, bool touched[256],
-                       struct err *err)
+/* The blobs, the folders that they were renamed into, and the folder of these. */
+static bool sync_batch(struct store *s, const struct digest *blobs, size_t count, struct err *err)
 {
-    int fds[SYNC_BATCH];
-    bool ok = true;
-    for (size_t i = 0; i < count; i++)
-        fds[i] = -1;
-    for (size_t i = 0; ok && i < count; i++)
-        ok = start_writing(s, &blobs[i], &fds[i], err);
-    ok = ok && sync_all(fds, count, make_durable, err);
-    for (size_t i = 0; i < count; i++) {
-        if (fds[i] < 0)
-            continue;
-        touched[blobs[i].bytes[0]] = true;
-        close(fds[i]);
+    struct sync_item items[2 * SYNC_BATCH + 1];
+    bool touched[256] = {0}, ok = true;
+    size_t n = 0;
+    for (size_t i = 0; ok && i < count; i++) {
+        struct sync_item *item = &items[n];
+        *item = (struct sync_item){-1, make_durable};
+        ok = start_writing(s, &blobs[i], &item->fd, err);
+        n += item->fd >= 0;
+        touched[blobs[i].bytes[0]] |= item->fd >= 0;
     }
+    for (unsigned i = 0; ok && i < 256; i++)
+        if (touched[i]) {
+            items[n] = (struct sync_item){open_folder(s, i, err), io_fsync};
+            ok = items[n].fd >= 0;
+            n += ok;
+        }
+    size_t opened = n;
+    if (n > 0)
+        items[n++] = (struct sync_item){s->blobs_fd, io_fsync};
+    ok = ok && sync_all(items, n, err);
+    for (size_t i = 0; i < opened; i++)
+        close(items[i].fd);
     return ok;
-}
-
-static bool sync_folders(struct store *s, const bool touched[256], struct err *err)
-{
-    int fds[SYNC_BATCH];
-    bool ok = true, any = false;
-    for (unsigned i = 0; ok && i < 256;) {
-        size_t n = 0;
-        for (; ok && i < 256 && n < SYNC_BATCH; i++)
-            if (touched[i])
-                ok = (fds[n] = open_folder(s, i, err)) >= 0 && ++n;
-        ok = ok && sync_all(fds, n, io_fsync, err);
-        any |= n > 0;
-        for (size_t k = 0; k < n; k++)
-            close(fds[k]);
-    }
-    return ok && (!any || io_fsync(s->blobs_fd, err));
 }
 
 bool store_sync_blobs(struct store *s, const struct digest *blobs, size_t count, struct err *err)
 {
-    bool touched[256] = {0};
     for (size_t i = 0; i < count; i += SYNC_BATCH) {
         size_t n = count - i < SYNC_BATCH ? count - i : SYNC_BATCH;
-        if (!sync_batch(s, blobs + i, n, touched, err))
+        if (!sync_batch(s, blobs + i, n, err))
             return err_wrap(err, "%s", s->path);
     }
-    return sync_folders(s, touched, err) || err_wrap(err, "%s", s->path);
+    return true;
 }
 
 static bool check_blob(struct store *s, int dir_fd, const char *hex, struct err *err)
