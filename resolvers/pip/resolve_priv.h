@@ -155,7 +155,7 @@ const char *pip_release_why(const struct pip_release *rel, struct arena *a);
 
 /* Tells the caller about a root's file when no other one can come out. */
 void pip_announce(struct pip_project *p);          /* when only one release can be meant */
-void pip_announce_likely(struct pip_release *rel); /* the solver took it: once a project */
+void pip_announce_likely(struct pip_release *rel); /* once a project */
 
 /* scout.c */
 void pip_scout(struct pip_resolve *r, const struct pip_requirement *q);

@@ -59,6 +59,7 @@ void pip_scout_metadata(struct pip_release *rel)
     struct pip_resolve *r = p->resolve;
     if (rel != p->guess)
         return;
+    pip_announce_likely(rel);
     while (p->expanded <= p->guess_extras.n && !r->ending) {
         size_t which = p->expanded++;
         struct span extra = which ? p->guess_extras.v[which - 1] : SPAN("");
