@@ -155,7 +155,8 @@ static uint64_t collect_all_along(struct store *s, int processes, bool *well, ui
 static int from_environment(const char *name, int standard)
 {
     const char *text = getenv(name);
-    return text ? atoi(text) : standard;
+    uint64_t n = 0;
+    return text && span_to_u64(span_str(text), &n) && n < 1000000 ? (int)n : standard;
 }
 
 START_TEST(a_pinned_artifact_never_loses_a_byte)

@@ -6,8 +6,8 @@
 
 #include "base/io.h"
 #include "base/mem.h"
-#include "worker/rules/config.h"
 #include "worker/api/state.h"
+#include "worker/rules/config.h"
 #include "worker/rules/text.h"
 
 #define ROUNDS 400
