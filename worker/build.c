@@ -141,7 +141,7 @@ bool build_key(const json_t *lock, const struct build_request *request, struct d
     put_options(key, request);
     json_object_set_new(key, "lock", lock_essence(lock));
     struct digest base;
-    if (lock_has_builds(lock) && build_sdist_base(&base))
+    if (lock_has_builds(lock) && build_sdist_base(request, &base))
         json_put_digest(key, "base", &base);
     return json_canonical_digest(key, out, err);
 }
@@ -208,7 +208,7 @@ static bool recall(struct build *b)
     json_t *warnings = json_object_get(memo, "warnings");
     struct digest then, now;
     if (json_get_digest(memo, "base", &then) &&
-        (!build_sdist_base(&now) || !digest_eq(&then, &now)))
+        (!build_sdist_base(b->request, &now) || !digest_eq(&then, &now)))
         return false;
     if (b->request->lock_only) {
         b->result.recalled = load_lock(b, &lock);
@@ -234,7 +234,7 @@ static void remember(struct build *b)
         json_put_digest(memo, "artifact", &b->result.artifact);
     json_object_set(memo, "warnings", b->result.warnings);
     struct digest base;
-    if (lock_has_builds(b->result.lock) && build_sdist_base(&base))
+    if (lock_has_builds(b->result.lock) && build_sdist_base(b->request, &base))
         json_put_digest(memo, "base", &base);
     if (json_canonical(memo, &text, &ignored))
         store_memo_put(b->engine->store, "request", &b->request_key, buf_span(&text));

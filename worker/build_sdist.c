@@ -50,10 +50,15 @@ static void pump(struct build *b);
 
 /* ---- what builds see ------------------------------------------------------------------------- */
 
-bool build_sdist_base(struct digest *out)
+static bool is_own_base(const struct build_request *r)
+{
+    return !r->base || strcmp(r->base, "host") == 0;
+}
+
+bool build_sdist_base(const struct build_request *r, struct digest *out)
 {
     static const char *const files[] = {"/var/lib/dpkg/status", "/etc/os-release"};
-    for (size_t i = 0; i < COUNT(files); i++) {
+    for (size_t i = 0; i < COUNT(files) && is_own_base(r); i++) {
         struct err ignored;
         AUTO_FD int fd = open(files[i], O_RDONLY | O_CLOEXEC);
         AUTO_MAPPED struct io_map map = {0};
@@ -82,8 +87,9 @@ const char *build_sdist_inputs(struct build *b)
     if (b->build_inputs)
         return b->build_inputs;
     AUTO_JSON json_t *inputs = json_object(), *lock = lock_new(b->request->platform);
-    build_sdist_base(&digest);
-    json_put_digest(inputs, "base", &digest);
+    if (build_sdist_base(b->request, &digest))
+        json_put_digest(inputs, "base", &digest);
+    json_put_str(inputs, "suite", b->suite);
     if (apt)
         lock_put(lock, "apt", json_incref(apt->part));
     json_object_set_new(inputs, "below", lock_essence(lock));
@@ -96,18 +102,22 @@ const char *build_sdist_inputs(struct build *b)
 static bool can_build(const struct build *b, struct err *err)
 {
     const struct platform *want = b->request->platform, *have = engine_host_platform(b->engine);
-    if (!have || !have->python_program[0])
+    bool own = is_own_base(b->request); /* else the interpreter is the root's own */
+    if (own && (!have || !have->python_program[0]))
         return err_set(err, ERR_NEEDS_BUILD,
                        "it is published as source only, and this machine has no Python to build "
                        "it with: install python3");
-    if (strcmp(want->python_program, have->python_program) != 0 ||
-        strcmp(want->python_full, have->python_full) != 0 || strcmp(want->arch, have->arch) != 0 ||
-        strcmp(want->libc, have->libc) != 0)
+    bool same = have && strcmp(want->arch, have->arch) == 0 && strcmp(want->libc, have->libc) == 0;
+    if (same && own)
+        same = strcmp(want->python_program, have->python_program) == 0 &&
+               strcmp(want->python_full, have->python_full) == 0;
+    if (!same)
         return err_set(
             err, ERR_NEEDS_BUILD,
             "it is published as source only, and this machine (Python %s, %s, %s) is not "
             "the platform to build it for (Python %s, %s, %s)",
-            have->python_full, have->arch, have->libc, want->python_full, want->arch, want->libc);
+            have ? have->python_full : "none", have ? have->arch : "unknown",
+            have ? have->libc : "unknown", want->python_full, want->arch, want->libc);
     return true;
 }
 
@@ -540,6 +550,9 @@ static void run(struct build_sdist *s)
         .loop = b->engine->loop,
         .host = host,
         .scratch_dir_fd = store_dir_fd(b->engine->store),
+        .base_dirs = b->suite ? &b->base_root : NULL,
+        .base_count = b->suite != NULL,
+        .python = b->request->platform->python,
         .hook = s->ask ? PIP_HOOK_PROBE : PIP_HOOK_WHEEL,
         .ask_requires = !s->asked,
         .filename = s->filename,

@@ -56,8 +56,10 @@ void build_sdist_wake(struct build *b);
 void build_sdist_cancel(struct build *b);
 void build_sdist_free(struct build *b);
 
-/* Digest of what builds see besides what locks say; the base is this machine's. */
-bool build_sdist_base(struct digest *out);
+/* The digest of this machine's packages, where builds see them: false when the base is another,
+ * whose packages are all in the lock. */
+bool build_sdist_base(const struct build_request *r, struct digest *out);
+/* Digest of what builds see besides what their entries in the lock say. */
 const char *build_sdist_inputs(struct build *b);
 
 #endif

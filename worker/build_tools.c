@@ -118,6 +118,8 @@ struct build_tools *build_tools_locked(struct build *b, const char *manager, con
         return t;
     t = start(b, buf_span(&key));
     t->part = json_incref((json_t *)(uintptr_t)part);
+    if (strcmp(manager, "apt") == 0)
+        t->request.base = b->request->base;
     t->packages = json_object();
     t->lock = lock_new(b->request->platform);
     lock_put(t->lock, manager, json_incref(t->part));

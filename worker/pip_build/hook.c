@@ -143,6 +143,10 @@ static void on_sandbox(void *ctx, const struct sandbox_result *result)
     r->job->err = result->err;
     if (result->err.code == ERR_SCRIPT)
         explain(r);
+    else if (result->err.code == ERR_NOT_FOUND) /* the environment's link leads nowhere */
+        err_set(&r->job->err, ERR_PLATFORM,
+                "there is no Python %s to build it with: add python3 to the apt packages",
+                r->job->python);
     else if (!result->err.code)
         take_yield(r);
     on_timer(&r->timer);
@@ -166,6 +170,7 @@ static bool job_text(const struct pip_hook_job *job, const char *archive, struct
         json_array_append_new(requires, json_span(job->recipe->requires[i]));
     json_put_str(j, "archive", archive);
     json_put_span(j, "top", job->top);
+    json_put_str(j, "python", job->python);
     json_put_span(j, "backend", job->recipe->backend);
     json_put_str(j, "hook", job->hook == PIP_HOOK_WHEEL ? "wheel" : "probe");
     json_object_set_new(j, "ask_requires", json_boolean(job->ask_requires));
@@ -214,6 +219,8 @@ static bool start(struct run *r, struct err *err)
         .role = SANDBOX_BUILD,
         .lower_dirs = job->lower_dirs,
         .lower_count = job->lower_count,
+        .base_dirs = job->base_dirs,
+        .base_count = job->base_count,
         .files = files,
         .file_count = 3,
         .argv = argv,

@@ -30,6 +30,9 @@ struct pip_hook_job {
     int scratch_dir_fd; /* where a file without a name may be made */
     const char *const *lower_dirs;
     size_t lower_count;
+    const char *const *base_dirs; /* the root below them; 0: this machine's */
+    size_t base_count;
+    const char *python; /* "3.11": what the interpreter has to be */
     enum pip_hook hook;
     bool ask_requires; /* PROBE: else they are all there */
     const char *filename;
