@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """build-env from environment file to mounted session, on registries of this test's own."""
 
+import fcntl
 import hashlib
 import json
 import os
+import pty
+import re
 import shutil
+import struct
 import subprocess
 import tarfile
+import termios
 import unittest
 
-from fixture_registry import make_sdist, make_wheel
-from strata_case import StrataCase
+from fixture_registry import Fault, make_sdist, make_wheel
+from strata_case import BUILD_ENV, StrataCase
 
 ENVIRONMENT = """
 name: both
@@ -201,6 +206,33 @@ class Locks(StrataCase):
         self.fails(2, "lock", "--check", file, words=["does not answer"])
         self.ok("lock", file)
         self.ok("lock", "--check", file)
+
+    def test_progress_never_wraps(self):
+        for columns in (60, 70, 80, 200):
+            with self.subTest(columns=columns):
+                self.registry.faults.clear()
+                self.registry.fault("files/", Fault.STALL, 0.5, times=1)
+                text = self.on_terminal(columns, "build", "--no-bytecode", "--pip", "beta", "--npm", "app",
+                                        home=f"wide{columns}")
+                lines = re.sub("\x1b\\[[0-9;]*[A-Za-z]", "", text).replace("\r", "").split("\n")
+                drawn = [line for line in lines if "[" in line]
+                self.assertTrue(drawn)
+                self.assertLess(max(map(len, drawn)), columns)
+
+    def on_terminal(self, columns, *args, home):
+        pid, fd = pty.fork()
+        if pid == 0:
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+            os.execve(BUILD_ENV, [BUILD_ENV, *args, "--config", self.config], self.environment(home, TERM="xterm"))
+        said = b""
+        with open(fd, "rb", buffering=0) as terminal:
+            try:
+                while part := terminal.read(65536):
+                    said += part
+            except OSError:
+                pass  # how a terminal tells that nobody is left
+        self.assertEqual(os.waitpid(pid, 0)[1], 0, said)
+        return said.decode()
 
     def test_every_command_gives_one_json_document(self):
         file = self.write("all.yaml", "config: {packages: {pip: [beta], npm: [lib]}}\n")

@@ -7,8 +7,10 @@
 
 #include "base/io.h"
 
-#define REDRAW_MS 80
-#define BAR_CELLS 24
+#define REDRAW_MS        80
+#define BAR_CELLS        24
+#define BAR_CELLS_NARROW 12 /* what is told beside it fits into 80 columns then */
+#define NARROW_COLUMNS   90
 
 struct progress {
     uv_timer_t timer;
@@ -21,14 +23,19 @@ struct progress {
     enum build_phase told[RESOLVER_COUNT]; /* plain style */
 };
 
+/* 0: no terminal, or one that does not tell. */
+static int columns_here(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 enum progress_style progress_style_here(void)
 {
     const char *term = getenv("TERM");
-    struct winsize size;
     if (!isatty(STDERR_FILENO) || !term || strcmp(term, "dumb") == 0)
         return PROGRESS_PLAIN;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 60 ? PROGRESS_BARS
-                                                                             : PROGRESS_PLAIN;
+    return columns_here() >= 60 ? PROGRESS_BARS : PROGRESS_PLAIN;
 }
 
 const char *progress_bytes(uint64_t n, char out[16])
@@ -66,13 +73,13 @@ static void describe(const struct build_progress *m, char *out, size_t size)
 }
 
 /* How far a manager is, in cells. Bytes and segments count half each. */
-static int cells_done(const struct build_progress *m)
+static int cells_done(const struct build_progress *m, int cells)
 {
     double bytes = m->total ? (double)m->received / (double)m->total : 0;
     double units = m->units ? (double)m->units_ready / (double)m->units : 0;
     if (m->phase >= PHASE_PUBLISH)
-        return BAR_CELLS;
-    return m->phase < PHASE_FETCH ? 0 : (int)((bytes + units) / 2 * BAR_CELLS);
+        return cells;
+    return m->phase < PHASE_FETCH ? 0 : (int)((bytes + units) / 2 * cells);
 }
 
 static void erase(struct progress *p)
@@ -81,19 +88,24 @@ static void erase(struct progress *p)
         fputs("\033[1A\033[2K", stderr);
 }
 
+/* A line that wraps would be two when it is to be erased, so each ends before the last column,
+ * of the terminal as wide as it is now. */
 static void draw(struct progress *p)
 {
+    int columns = columns_here();
+    int cells = columns < NARROW_COLUMNS ? BAR_CELLS_NARROW : BAR_CELLS;
     const struct build_progress *list;
     size_t n = p->source(p->source_ctx, &list);
     for (size_t i = 0; i < n; i++) {
-        char text[64], bar[BAR_CELLS + 1];
-        int done = cells_done(&list[i]);
-        for (int k = 0; k < BAR_CELLS; k++)
+        char text[64], bar[BAR_CELLS + 1], line[160];
+        int done = cells_done(&list[i], cells);
+        for (int k = 0; k < cells; k++)
             bar[k] = k < done ? '#' : '.';
-        bar[BAR_CELLS] = '\0';
+        bar[cells] = '\0';
         describe(&list[i], text, sizeof(text));
-        fprintf(stderr, "%-6s [%s] %-10s %s\n", list[i].manager, bar, phase_words(list[i].phase),
-                text);
+        snprintf(line, sizeof(line), "%-6s [%s] %-10s %s", list[i].manager, bar,
+                 phase_words(list[i].phase), text);
+        fprintf(stderr, "%.*s\n", columns > 1 ? columns - 1 : 1, line);
         p->lines_drawn++;
     }
 }
