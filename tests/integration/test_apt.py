@@ -132,6 +132,23 @@ class Installs(AptCase):
         self.assertFalse([n for n in tree if "policy-rc.d" in n or n.startswith(("build", "var/log/dpkg"))])
         self.assertFalse(os.path.exists("/usr/bin/strata-one"))
 
+    def test_a_folder_that_a_script_replaces_shows_nothing_of_the_old_one(self):
+        base = "usr/share/doc/base-files"
+        there = sorted(os.listdir("/" + base))
+        self.assertTrue(there)
+        self.archive.add("stable", {
+            "name": "strata-replace", "version": "1",
+            "files": {"usr/share/strata-replace/old/a": "a", "usr/share/strata-replace/kept": "k"},
+            "scripts": {"postinst": f"for d in /{base} /usr/share/strata-replace/old; do\n"
+                                    "rm -r $d; mkdir $d; echo new > $d/new; done\n"}})
+        self.archive.publish("stable")
+        digest, layer = self.layer("strata-replace")
+        for name in there:
+            self.assertIn(f"{base}/.wh.{name}", layer)
+        self.assertIn("usr/share/strata-replace/old/.wh.a", layer)
+        self.assertEqual(self.ok("run", digest, "--", "ls", "/" + base, "/usr/share/strata-replace/old"),
+                         f"/{base}:\nnew\n\n/usr/share/strata-replace/old:\nnew")
+
     def test_its_programs_run_in_a_session(self):
         digest = self.apt("strata-one")
         words = "library\nsetting\nconfigure"

@@ -109,8 +109,11 @@ static bool put_folder(struct writer *w, int dir_fd, const char *name, struct sp
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
         return err_sys(w->err, "harvest %.*s", SPAN_ARG(path));
+    char opaque = 0;
+    bool is_opaque = fgetxattr(fd, "user.overlay.opaque", &opaque, 1) == 1 && opaque == 'y';
     r->type = ENTRY_DIR;
-    bool ok = put_record(w, r, path, SPAN(""), SPAN("")) && walk(w, fd, path, depth + 1);
+    bool ok = put_record(w, r, path, SPAN(""), is_opaque ? SPAN("y") : SPAN("")) &&
+              walk(w, fd, path, depth + 1);
     close(fd);
     return ok;
 }

@@ -8,8 +8,8 @@
  * names and contents are still a stranger's: the reader checks every length, and paths are
  * checked again by the segment writer.
  *
- * Folders that the overlay marks opaque are not told apart: it marks every new one, and dpkg never
- * replaces a folder of the base by another.
+ * A folder that the overlay marks opaque is told as such; it marks every new one, so whether one
+ * hides anything is for the reader to find out.
  *
  * Errors:  ERR_CORRUPT: a stream that is not one of ours; ERR_TOO_LARGE; ERR_IO.
  * Threads: _write in a child; _next is pure. */
@@ -26,7 +26,7 @@ struct harvest_record {
     uint32_t type; /* enum entry_type */
     uint32_t mode, uid, gid;
     uint32_t path_bytes, target_bytes;
-    uint32_t xattr_bytes; /* of security.capability */
+    uint32_t xattr_bytes; /* of security.capability; of a folder: 1 when it is opaque */
     int64_t mtime;
     uint64_t content_bytes;
 };

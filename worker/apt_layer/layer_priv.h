@@ -12,6 +12,10 @@
 bool apt_split(struct apt_layer_job *job, const struct apt_native *native, struct span stream,
                struct err *err);
 
+/* The paths right in a folder that the base and the packages laid below it have. */
+void apt_paths_below(const struct apt_layer_job *job, struct span folder, struct arena *a,
+                     struct map *out);
+
 /* What is left out of a harvest, NULL-terminated: see docs/determinism.md. */
 extern const char *const apt_left_out[];
 

@@ -70,6 +70,7 @@ struct splitter {
     struct map owners;               /* path -> name of the package */
     struct map parts;                /* name -> struct part */
     struct map folders;              /* path -> struct harvest_entry, of the upper */
+    struct map paths;                /* all there is in the upper */
     const struct apt_native *native; /* or NULL */
     struct map configured; /* conffiles of native packages that dpkg put in their places */
 };
@@ -150,7 +151,7 @@ static struct segment_entry *add_entry(struct part *p, const struct harvest_entr
     out->gid = e->head.gid;
     out->mtime = e->head.mtime;
     out->target = arena_span(p->plan.arena, e->target);
-    if (e->capability.len)
+    if (e->capability.len && out->type == ENTRY_FILE)
         out->capability = plain_capability(p->plan.arena, e->capability);
     out->size = e->content.len;
     out->bytes = e->content;
@@ -261,6 +262,23 @@ static void hide_missing_conffiles(struct splitter *s)
     }
 }
 
+/* What lies below a folder that was made anew must not show through it. */
+static void hide_replaced(struct splitter *s)
+{
+    for (size_t i = 0; i < s->folders.n; i++) {
+        const struct harvest_entry *folder = s->folders.v[i].value;
+        AUTO_MAP struct map below = {0};
+        if (folder->capability.len == 0)
+            continue;
+        apt_paths_below(s->job, folder->path, s->arena, &below);
+        for (size_t k = 0; k < below.n; k++) {
+            struct harvest_entry gone = {.path = below.v[k].key, .head.type = ENTRY_WHITEOUT};
+            if (!map_has(&s->paths, gone.path))
+                split_entry(s, &gone);
+        }
+    }
+}
+
 /* First what belongs to whom, and the folders; all entries are looked at twice. */
 static bool learn(struct splitter *s, struct span stream, struct err *err)
 {
@@ -268,6 +286,7 @@ static bool learn(struct splitter *s, struct span stream, struct err *err)
     err_clear(err);
     while (harvest_next(&stream, &e, err)) {
         struct span package, suffix;
+        map_put(&s->paths, e.path, NULL);
         if (e.head.type == ENTRY_DIR) {
             struct harvest_entry *copy = ARENA_NEW(s->arena, struct harvest_entry);
             *copy = e;
@@ -331,8 +350,10 @@ bool apt_split(struct apt_layer_job *job, const struct apt_native *native, struc
         note_secrets(job, e.path);
     }
     ok = ok && err->code == ERR_NONE;
-    if (ok)
+    if (ok) {
         hide_missing_conffiles(&s);
+        hide_replaced(&s);
+    }
     for (size_t i = 0; i < s.parts.n; i++) {
         struct part *p = s.parts.v[i].value;
         map_release(&p->folders);
@@ -344,6 +365,7 @@ bool apt_split(struct apt_layer_job *job, const struct apt_native *native, struc
     map_release(&s.owners);
     map_release(&s.parts);
     map_release(&s.folders);
+    map_release(&s.paths);
     map_release(&s.configured);
     arena_free(s.arena);
     return ok;

@@ -27,6 +27,8 @@ struct sandbox_host *sandbox_host_new(const char *home, struct err *err);
 void sandbox_host_free(struct sandbox_host *h); /* NULL is fine */
 
 const struct sandbox_check *sandbox_host_checks(const struct sandbox_host *h, size_t *count);
+/* Does nobody in a sandbox see this path ("var/log/x") of this machine? */
+bool sandbox_hides(const struct sandbox_host *h, const char *path);
 bool sandbox_host_usable(const struct sandbox_host *h, struct err *err); /* err: first failure */
 
 #endif

@@ -96,6 +96,26 @@ static const char *const secret_folders[] = {
     "var/lib/lxd",
 };
 
+static bool is_below(const char *path, const char *folder, bool itself)
+{
+    size_t n = strlen(folder);
+    return strncmp(path, folder, n) == 0 && (path[n] == '/' || (itself && path[n] == '\0'));
+}
+
+bool sandbox_hides(const struct sandbox_host *h, const char *path)
+{
+    AUTO_FREE char *rooted = mem_printf("/%s", path);
+    AUTO_FREE char *top = mem_dup(span_slice(span_str(path), 0, strcspn(path, "/")));
+    bool hidden = path_is_private(rooted) || !host_name_shows(top) ||
+                  is_below(rooted, h->home, true) ||
+                  strncmp(path, "etc/ssh/ssh_host_", strlen("etc/ssh/ssh_host_")) == 0;
+    for (size_t i = 0; i < COUNT(secret_files); i++)
+        hidden = hidden || is_below(path, secret_files[i], true);
+    for (size_t i = 0; i < COUNT(secret_folders); i++)
+        hidden = hidden || is_below(path, secret_folders[i], false);
+    return hidden;
+}
+
 static int open_dir_below(int root_fd, const char *path)
 {
     struct open_how how = {.flags = OPEN_DIR, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
