@@ -4,10 +4,12 @@
 
 #include "base/map.h"
 #include "worker/apt_layer/harvest.h"
+#include "worker/apt_layer/keystore.h"
 #include "worker/apt_layer/layer_priv.h"
 
 #define INFO    "var/lib/dpkg/info/"
 #define DPKG_DB "var/lib/dpkg/"
+#define CACERTS "etc/ssl/certs/java/cacerts"
 
 static const char configured[] = "configured"; /* the part of what belongs to no package */
 
@@ -245,6 +247,8 @@ static void split_entry(struct splitter *s, const struct harvest_entry *e)
         out->mtime = 0;
     if (e->head.type == ENTRY_DIR)
         map_put(&p->folders, out->path, NULL);
+    if (span_eq(e->path, SPAN(CACERTS)))
+        keystore_normalise(e->content, s->job->source_date_epoch, p->plan.arena, &out->bytes);
     if (span_eq(e->path, SPAN(DPKG_DB "triggers/File"))) {
         out->bytes = sorted_lines(p->plan.arena, e->content);
         out->size = out->bytes.len;
@@ -304,7 +308,6 @@ static void note_secrets(struct apt_layer_job *job, struct span path)
     static const struct span made_anew[] = {
         SPAN_INIT("etc/ssl/private/ssl-cert-snakeoil.key"),
         SPAN_INIT("etc/ssh/ssh_host_rsa_key"),
-        SPAN_INIT("etc/ssl/certs/java/cacerts"),
         SPAN_INIT("var/lib/mysql/ibdata1"),
     };
     for (size_t i = 0; i < COUNT(made_anew); i++)
