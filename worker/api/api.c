@@ -478,10 +478,16 @@ void api_stop_listening(struct api *a)
 
 static void on_closed(uv_handle_t *h)
 {
-    struct api *a = container_of((uv_prepare_t *)h, struct api, lap);
+    struct api *a = container_of((uv_timer_t *)h, struct api, tick);
     uv_mutex_destroy(&a->mutex);
     json_decref(a->platform_domains);
     free(a);
+}
+
+static void on_lap_closed(uv_handle_t *h)
+{
+    struct api *a = container_of((uv_prepare_t *)h, struct api, lap);
+    uv_close((uv_handle_t *)&a->tick, on_closed);
 }
 
 void api_free(struct api *a)
@@ -489,6 +495,5 @@ void api_free(struct api *a)
     if (!a)
         return;
     server_free(a->server);
-    uv_close((uv_handle_t *)&a->tick, NULL);
-    uv_close((uv_handle_t *)&a->lap, on_closed);
+    uv_close((uv_handle_t *)&a->lap, on_lap_closed);
 }
