@@ -328,7 +328,8 @@ static bool locked(struct build *b, struct err *err)
     }
     if (!build_key(b->result.lock, b->request, &b->key, err))
         return false;
-    if (artifact_find_key(b->engine->store, &b->key, &b->result.artifact) &&
+    /* Asked anew, each segment is looked for: a store that lost some makes them again. */
+    if (!b->request->refresh && artifact_find_key(b->engine->store, &b->key, &b->result.artifact) &&
         store_has_blob(b->engine->store, &b->result.artifact, NULL)) {
         b->result.cached = true;
         build_drop_hunches(b);

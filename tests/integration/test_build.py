@@ -207,6 +207,22 @@ class Locks(StrataCase):
         self.ok("lock", file)
         self.ok("lock", "--check", file)
 
+    def test_refresh_makes_again_what_the_store_lost(self):
+        digest = self.build(["beta"], ["lib"], "--no-bytecode")
+        lost = 0
+        for folder, _, names in os.walk(os.path.join(self.home(), "blobs")):
+            for path in (os.path.join(folder, n) for n in names):
+                with open(path, "rb") as f:
+                    content = f.read()
+                if content[:4] != b"\x28\xb5\x2f\xfd":  # only segments are zstd
+                    continue
+                os.unlink(path)
+                lost += 1
+        self.assertGreater(lost, 1)
+        self.assertEqual(self.run_env("verify").returncode, 1)
+        self.assertEqual(self.build(["beta"], ["lib"], "--no-bytecode", "--refresh"), digest)
+        self.ok("verify")
+
     def test_progress_never_wraps(self):
         for columns in (60, 70, 80, 200):
             with self.subTest(columns=columns):
