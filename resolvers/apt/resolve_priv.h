@@ -41,7 +41,7 @@ struct apt_source {
     const char **components;
     size_t component_count;
     struct registry_get asked[3]; /* InRelease; else Release, Release.gpg */
-    size_t got;                  /* of them */
+    size_t got;                   /* of them */
     bool getting;
     struct buf signed_text, signature, text; /* signature empty: signed_text has its own */
     struct pool_task task;
