@@ -434,6 +434,10 @@ START_TEST(own_root_is_used_instead_of_the_machines)
     c.spec.argv = ARGV("/bin/cat", "/etc/passwd");
     run(&c);
     ck_assert(c.ok && c.status == 1);
+    size_t layers = c.spec.lower_count;
+    c.spec.lower_count = 0;
+    says(&c, ARGV("/bin/cat", "/etc/hostname", "/usr/share/only-here"), "baseyes");
+    c.spec.lower_count = layers;
     AUTO_FREE char *here = mem_printf("%s\n", work_folder());
     c.cwd = work_folder();
     says(&c, ARGV("/bin/pwd"), here);

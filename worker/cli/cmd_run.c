@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "worker/cli/cli.h"
+#include "worker/lock.h"
 #include "worker/mount/layer_dir.h"
 #include "worker/mount/run.h"
 
@@ -103,6 +104,17 @@ static void take_environment(const struct artifact *a, struct arena *arena, cons
             (*path)[n++] = json_string_value(v);
 }
 
+/* How many layers, the first ones, are a root of their own that takes this machine's place. */
+static size_t own_root_layers(const struct artifact *a)
+{
+    size_t n = 0;
+    if (!json_get_str(lock_part(a->lock, "apt"), "bootstrap"))
+        return 0;
+    while (n < a->layer_count && strcmp(a->layers[n].manager, "apt") == 0)
+        n++;
+    return n;
+}
+
 static bool mount_and_run(struct cli *c, const struct artifact *a, const char *const *argv,
                           int *status, struct err *err)
 {
@@ -123,10 +135,13 @@ static bool mount_and_run(struct cli *c, const struct artifact *a, const char *c
     }
     if (ok) {
         const char **env, **path;
+        size_t root = own_root_layers(a);
         take_environment(a, arena, &env, &path);
         struct run_spec spec = {
-            .lower_dirs = lower,
-            .lower_count = a->layer_count,
+            .lower_dirs = lower + root,
+            .lower_count = a->layer_count - root,
+            .base_dirs = lower,
+            .base_count = root,
             .env_set = env,
             .path_prepend = path,
             .argv = argv,
