@@ -57,6 +57,7 @@ static struct engine *keeper_of(struct engine *e)
 
 struct http_client *engine_http(struct engine *e, const char *ca_file, struct err *err)
 {
+    e = keeper_of(e);
     struct http_client *http = map_get(&e->http, span_str(ca_file));
     if (http)
         return http;
