@@ -34,7 +34,9 @@ class Scratch:
 
 
 def timed(argv, env=None, cwd=None):
-    """Seconds and peak memory (MiB) of a command; fails loudly."""
+    """Seconds and peak memory (MiB) of a command; fails loudly. What others wrote is on the disk before: a side that
+    waits for its own bytes would wait for theirs, too."""
+    os.sync()
     started = time.perf_counter()
     child = subprocess.Popen(argv, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     out, err = child.stdout.read(), child.stderr.read()
