@@ -6,7 +6,7 @@
 struct opening {
     struct artifact_dirs *owner;
     struct arena *arena;
-    struct artifact *artifact;
+    struct artifact *loaded;
     struct layer_dirs *dirs;
     int *held;
     size_t held_count;
@@ -65,12 +65,13 @@ static void finish(uv_timer_t *timer)
 {
     struct opening *o = container_of(timer, struct opening, timer);
     struct artifact_dirs *d = o->owner;
-    size_t n = o->artifact ? o->artifact->layer_count : 0;
+    size_t n = d->artifact ? d->artifact->layer_count : 0;
     d->paths = arena_array(o->arena, n + 1, sizeof(*d->paths));
     o->held = arena_array(o->arena, n + 1, sizeof(*o->held));
     for (size_t i = 0; i < n && !d->err.code; i++) {
-        AUTO_FREE char *path = layer_dirs_path(o->dirs, &o->artifact->layers[i].blob);
-        int fd = layer_dirs_use(o->dirs, &o->artifact->layers[i].blob, &d->err);
+        const struct digest *layer = &d->artifact->layers[i].blob;
+        AUTO_FREE char *path = layer_dirs_path(o->dirs, layer);
+        int fd = layer_dirs_use(o->dirs, layer, &d->err);
         if (fd < 0)
             break;
         o->held[o->held_count++] = fd;
@@ -91,16 +92,19 @@ static void on_unpacked(void *ctx, const struct err *err)
 static bool unpack_missing(struct opening *o)
 {
     struct artifact_dirs *d = o->owner;
-    if (!artifact_load(d->store, &d->digest, &o->artifact, &d->err))
-        return false;
+    if (!d->artifact) {
+        if (!artifact_load(d->store, &d->digest, &o->loaded, &d->err))
+            return false;
+        d->artifact = o->loaded;
+    }
     o->dirs = layer_dirs_open(store_path(d->store), &d->err);
     if (!o->dirs)
         return false;
     struct layer_source *sources =
-        arena_array(o->arena, o->artifact->layer_count + 1, sizeof(*sources));
+        arena_array(o->arena, d->artifact->layer_count + 1, sizeof(*sources));
     size_t n = 0;
-    for (size_t i = 0; i < o->artifact->layer_count; i++) {
-        const struct layer *l = &o->artifact->layers[i];
+    for (size_t i = 0; i < d->artifact->layer_count; i++) {
+        const struct layer *l = &d->artifact->layers[i];
         if (layer_dirs_has(o->dirs, &l->blob))
             continue;
         if (!take_source(o, l, &sources[n], &d->err)) {
@@ -134,7 +138,9 @@ void artifact_dirs_close(struct artifact_dirs *d)
     for (size_t i = 0; i < o->held_count; i++)
         mem_close_fd(&o->held[i]);
     layer_dirs_free(o->dirs);
-    artifact_free(o->artifact);
+    if (o->loaded)
+        d->artifact = NULL;
+    artifact_free(o->loaded);
     arena_free(o->arena);
     free(o);
     d->state = NULL;

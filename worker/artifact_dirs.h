@@ -3,7 +3,7 @@
  * and in use (not collected) until they are closed.
  *
  * Ownership: the job is the caller's and lives until done() returned; artifact_dirs_close after
- *            that, whatever came out.
+ *            that, whatever came out. The artifact stays its owner's.
  * Errors:    those of artifact.h and layer_dir.h.
  * Threads:   loop thread; done() once, never from inside artifact_dirs_open. */
 #ifndef STRATA_WORKER_ARTIFACT_DIRS_H
@@ -18,7 +18,8 @@ struct artifact_dirs {
     uv_loop_t *loop;
     struct pool *pool;
     struct store *store;
-    struct digest digest; /* the artifact's */
+    const struct artifact *artifact; /* NULL: loaded by its digest */
+    struct digest digest;
     void (*done)(struct artifact_dirs *d);
     void *ctx;
     /* Results: */

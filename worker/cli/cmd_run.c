@@ -3,85 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "worker/artifact_dirs.h"
 #include "worker/cli/cli.h"
 #include "worker/lock.h"
-#include "worker/mount/layer_dir.h"
 #include "worker/mount/run.h"
-
-/* ---- a layer's bytes, from its segments ---------------------------------------------------- */
-
-struct layer_bytes {
-    struct layer_reader *reader;
-    struct span left;
-};
-
-static ssize_t read_layer(void *ctx, void *to, size_t room, struct err *err)
-{
-    struct layer_bytes *l = ctx;
-    if (l->left.len == 0 && !layer_reader_next(l->reader, &l->left, err))
-        return -1;
-    size_t n = l->left.len < room ? l->left.len : room;
-    if (n)
-        memcpy(to, l->left.ptr, n);
-    l->left = span_skip(l->left, n);
-    return (ssize_t)n;
-}
-
-static void close_layer(void *ctx)
-{
-    struct layer_bytes *l = ctx;
-    layer_reader_free(l->reader);
-    free(l);
-}
-
-struct unpacking {
-    bool done;
-    struct err err;
-};
-
-static void on_unpacked(void *ctx, const struct err *err)
-{
-    struct unpacking *u = ctx;
-    u->done = true;
-    if (err)
-        u->err = *err;
-}
-
-/* Unpacks the layers that are not there yet; most runs find all of them. */
-static bool unpack_missing(struct cli *c, struct layer_dirs *dirs, const struct artifact *a,
-                           struct err *err)
-{
-    AUTO_FREE struct layer_source *sources = mem_array(a->layer_count, sizeof(*sources));
-    size_t n = 0;
-    for (size_t i = 0; i < a->layer_count; i++) {
-        const struct layer *l = &a->layers[i];
-        if (layer_dirs_has(dirs, &l->blob))
-            continue;
-        struct layer_reader *reader = layer_reader_new(c->engine.store, l, err);
-        if (!reader) {
-            for (; n > 0; n--)
-                sources[n - 1].close(sources[n - 1].ctx);
-            return false;
-        }
-        struct layer_bytes *bytes = MEM_NEW(struct layer_bytes);
-        bytes->reader = reader;
-        sources[n++] = (struct layer_source){
-            .digest = l->blob,
-            .diff_id = l->tar,
-            .read = read_layer,
-            .close = close_layer,
-            .ctx = bytes,
-        };
-    }
-    struct unpacking u = {.done = n == 0};
-    if (n)
-        layer_dirs_unpack_all(dirs, c->engine.pool, sources, n, on_unpacked, &u);
-    while (!u.done)
-        uv_run(&c->loop, UV_RUN_ONCE);
-    if (u.err.code)
-        *err = u.err;
-    return u.err.code == 0;
-}
 
 /* ---- the environment's variables ----------------------------------------- */
 
@@ -115,32 +40,36 @@ static size_t own_root_layers(const struct artifact *a)
     return n;
 }
 
+static void on_dirs(struct artifact_dirs *d)
+{
+    *(bool *)d->ctx = true;
+}
+
 static bool mount_and_run(struct cli *c, const struct artifact *a, const char *const *argv,
                           int *status, struct err *err)
 {
     AUTO_ARENA struct arena *arena = arena_new();
-    struct layer_dirs *dirs = layer_dirs_open(store_path(c->engine.store), err);
-    if (!dirs)
-        return false;
-    const char **lower = arena_array(arena, a->layer_count + 1, sizeof(*lower));
-    int *held = arena_array(arena, a->layer_count + 1, sizeof(*held));
-    size_t n = 0;
-    bool ok = unpack_missing(c, dirs, a, err);
-    for (; ok && n < a->layer_count; n++) {
-        AUTO_FREE char *path = layer_dirs_path(dirs, &a->layers[n].blob);
-        lower[n] = arena_str(arena, span_str(path));
-        held[n] = layer_dirs_use(dirs, &a->layers[n].blob, err);
-        if (held[n] < 0)
-            ok = false;
-    }
+    bool there = false;
+    struct artifact_dirs dirs = {
+        .loop = &c->loop,
+        .pool = c->engine.pool,
+        .store = c->engine.store,
+        .artifact = a,
+        .done = on_dirs,
+        .ctx = &there,
+    };
+    artifact_dirs_open(&dirs);
+    while (!there)
+        uv_run(&c->loop, UV_RUN_ONCE);
+    bool ok = dirs.err.code == ERR_NONE;
     if (ok) {
         const char **env, **path;
         size_t root = own_root_layers(a);
         take_environment(a, arena, &env, &path);
         struct run_spec spec = {
-            .lower_dirs = lower + root,
-            .lower_count = a->layer_count - root,
-            .base_dirs = lower,
+            .lower_dirs = dirs.paths + root,
+            .lower_count = dirs.count - root,
+            .base_dirs = dirs.paths,
             .base_count = root,
             .env_set = env,
             .path_prepend = path,
@@ -148,11 +77,10 @@ static bool mount_and_run(struct cli *c, const struct artifact *a, const char *c
             .writable = cli_flag(&c->args, "writable"),
         };
         ok = run_command(&spec, status, err);
+    } else {
+        *err = dirs.err;
     }
-    for (size_t i = 0; i < n; i++)
-        if (held[i] >= 0)
-            mem_close_fd(&held[i]);
-    layer_dirs_free(dirs);
+    artifact_dirs_close(&dirs);
     return ok;
 }
 
