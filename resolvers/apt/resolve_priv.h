@@ -75,7 +75,4 @@ void apt_sources_close(struct apt_resolve *r);
 void apt_fail(struct apt_resolve *r, const struct err *err);
 void apt_settle(struct apt_resolve *r);
 
-/* unpack.c: a Packages file of any compression. */
-bool apt_unpack(struct span bytes, uint64_t max_bytes, struct buf *out, struct err *err);
-
 #endif

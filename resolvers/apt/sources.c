@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "resolvers/apt/resolve_priv.h"
+#include "resolvers/apt/unpack.h"
 
 /* How long a Release counts as the present; Debian publishes four times a day. */
 #define RELEASE_TTL_MS (10 * 60 * 1000)

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "resolvers/apt/resolve_priv.h"
-#include "resolvers/late_archive.h"
+#include "resolvers/apt/unpack.h"
 
 #define STEP_BYTES ((size_t)1 << 20)
 
-bool apt_unpack(struct span bytes, uint64_t max_bytes, struct buf *out, struct err *err)
+struct archive *apt_stream_open(struct span bytes)
 {
-    if (!late_archive_load(err))
-        return err_wrap(err, "package list");
     struct archive *a = archive_read_new();
-    struct archive_entry *entry;
     archive_read_support_filter_xz(a);
     archive_read_support_filter_gzip(a);
     archive_read_support_filter_zstd(a);
@@ -17,8 +13,17 @@ bool apt_unpack(struct span bytes, uint64_t max_bytes, struct buf *out, struct e
     archive_read_support_filter_lzma(a);
     archive_read_support_format_raw(a);
     archive_read_support_format_empty(a);
-    int r = archive_read_open_memory(a, bytes.ptr, bytes.len);
-    r = r == ARCHIVE_OK ? archive_read_next_header(a, &entry) : r;
+    archive_read_open_memory(a, bytes.ptr, bytes.len);
+    return a;
+}
+
+bool apt_unpack(struct span bytes, uint64_t max_bytes, struct buf *out, struct err *err)
+{
+    if (!late_archive_load(err))
+        return err_wrap(err, "package list");
+    struct archive *a = apt_stream_open(bytes);
+    struct archive_entry *entry;
+    int r = archive_read_next_header(a, &entry);
     out->max = max_bytes;
     while (r == ARCHIVE_OK) {
         /* Past the end of the room one more byte is asked for: there must be none. */

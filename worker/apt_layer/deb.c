@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/apt_layer/deb.h"
 
-#include "resolvers/late_archive.h"
+#include "resolvers/apt/unpack.h"
 
 #define AR_MAGIC    "!<arch>\n"
 #define HEADER      60
@@ -56,27 +56,13 @@ bool deb_open(struct span bytes, struct deb *out, struct err *err)
     return true;
 }
 
-static struct archive *raw_reader(struct span member)
-{
-    struct archive *a = archive_read_new();
-    archive_read_support_filter_xz(a);
-    archive_read_support_filter_gzip(a);
-    archive_read_support_filter_zstd(a);
-    archive_read_support_filter_bzip2(a);
-    archive_read_support_filter_lzma(a);
-    archive_read_support_format_raw(a);
-    archive_read_support_format_empty(a);
-    archive_read_open_memory(a, member.ptr, member.len);
-    return a;
-}
-
 bool deb_inflate(struct span member, uint64_t max_bytes, uint64_t likely_bytes, struct buf *out,
                  struct err *err)
 {
     struct archive_entry *entry;
     if (!late_archive_load(err))
         return err_wrap(err, "package");
-    struct archive *a = raw_reader(member);
+    struct archive *a = apt_stream_open(member);
     out->max = (size_t)max_bytes + STEP_BYTES;
     if (likely_bytes && likely_bytes < max_bytes)
         buf_room(out, (size_t)likely_bytes);
